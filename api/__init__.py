@@ -1,0 +1,1 @@
+"""The top layer: the command line, the demonstration and the service."""

@@ -1,0 +1,1 @@
+"""Encoders: photos, places and texts to unit vectors, and the sphere they live on."""

@@ -1,0 +1,1 @@
+"""Indexer: sources, ledger, gallery, geolocation and its evaluation."""
