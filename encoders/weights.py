@@ -1,0 +1,130 @@
+"""Weights into models: from a local safetensors file, this machine's cache, or the network.
+
+Pickled weights can carry code; a local file must be safetensors.
+"""
+
+import logging
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import open_clip
+import safetensors.torch
+import torch
+
+from .errors import UnknownEncoder, WeightsUnavailable
+
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def load_safetensors(model: torch.nn.Module, path: Path, *, drop: tuple[str, ...] = ()) -> None:
+    """Load all of a model's tensors from a local file.
+
+    Args:
+        model: changed in place.
+        path: a safetensors file.
+        drop: beginnings of tensor names to leave out, such as a classifier's.
+
+    Raises:
+        WeightsUnavailable: no such file, another format, or a tensor is missing or left over.
+    """
+    if not path.is_file():
+        raise WeightsUnavailable(f"{path}: no such file")
+    try:
+        state = safetensors.torch.load_file(path)
+    except Exception as error:  # its Rust core raises an error class of its own
+        raise WeightsUnavailable(
+            f"{path}: not a safetensors file ({error}). Weights in other formats can carry code and are "
+            "not loaded; convert them with safetensors.torch.save_file where you trust them"
+        ) from None
+    kept = {key: value for key, value in state.items() if not any(key.startswith(name) for name in drop)}
+    try:
+        answer = model.load_state_dict(kept, strict=False)
+    except RuntimeError as error:
+        raise WeightsUnavailable(f"{path}: does not fit the model: {error}") from None
+    wrong = list(chain(answer.missing_keys, answer.unexpected_keys))
+    if wrong:
+        raise WeightsUnavailable(
+            f"{path}: does not fit the model; {len(wrong)} tensors are missing or unknown, "
+            f"first {', '.join(wrong[:3])}"
+        )
+
+
+def open_clip_model(model: str, pretrained: str, weights: Path | None) -> torch.nn.Module:
+    """Make a model of open_clip with its weights.
+
+    Args:
+        model: as in `open_clip.list_models()`.
+        pretrained: the tag of its weights; it also decides the preprocessing. May be empty with
+            local weights.
+        weights: a local safetensors file, or None for the cache and then the network.
+
+    Raises:
+        UnknownEncoder: no such weights of that model.
+        WeightsUnavailable: they are not to be had, or do not fit.
+    """
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained not in tags and (pretrained or weights is None):
+        raise UnknownEncoder(f"open_clip has weights {', '.join(tags)} for {model}, not {pretrained!r}")
+    config: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained) or {}
+    if weights is None and (cached := _cached(config)) is None:
+        _require_network(model, pretrained, config)
+        try:
+            downloaded: torch.nn.Module = open_clip.create_model(model, pretrained=pretrained)
+        except Exception as error:  # the hub's client fails in many ways, all meaning the same
+            raise WeightsUnavailable(_offline(model, pretrained, config, error)) from error
+        return downloaded
+    created = _untrained(model, config)
+    if weights is not None:
+        load_safetensors(created, weights)
+    else:
+        open_clip.load_checkpoint(created, str(cached), weights_only=True)
+    return created
+
+
+def _untrained(model: str, config: dict[str, Any]) -> torch.nn.Module:
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    preprocess = {key: config[key] for key in keys if config.get(key) is not None}
+    silent = logging.getLogger()
+    level = silent.level
+    silent.setLevel(logging.ERROR)  # open_clip warns that the model is untrained; it is so for a moment
+    try:
+        created: torch.nn.Module = open_clip.create_model(
+            model,
+            pretrained=None,
+            force_quick_gelu=bool(config.get("quick_gelu", False)),
+            force_preprocess_cfg=preprocess or None,
+        )
+    finally:
+        silent.setLevel(level)
+    return created
+
+
+def _cached(config: dict[str, Any]) -> str | None:
+    """Weights that an earlier download left here; asking the hub for them would need a network."""
+    repository = str(config.get("hf_hub", "")).rstrip("/")
+    for name in HUB_FILES if repository else ():
+        path = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return path
+    return None
+
+
+def _require_network(model: str, pretrained: str, config: dict[str, Any]) -> None:
+    """Ask the hub once, quickly: its client would try for the better part of a minute."""
+    if not config.get("hf_hub"):
+        return
+    try:
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception as error:  # the session's library is the hub's choice, and so are its errors
+        raise WeightsUnavailable(_offline(model, pretrained, config, error)) from None
+
+
+def _offline(model: str, pretrained: str, config: dict[str, Any], error: Exception) -> str:
+    place = f"https://huggingface.co/{config['hf_hub'].rstrip('/')}" if config.get("hf_hub") else "its source"
+    return (
+        f"the weights {pretrained} of {model} could not be downloaded ({type(error).__name__}). "
+        f"Without a network: fetch open_clip_model.safetensors from {place} on another machine and pass "
+        "--weights FILE; or try things out with --encoder demonstration"
+    )
