@@ -35,3 +35,27 @@ class NoTextTower(PlaceprintError):
 
 class FingerprintMismatch(PlaceprintError):
     """The encoder at hand is not the one that made the embeddings in the gallery."""
+
+
+class UnknownGallery(PlaceprintError, LookupError):
+    """No gallery of that name."""
+
+
+class GalleryLocked(PlaceprintError):
+    """Another process holds the gallery."""
+
+
+class DamagedLedger(PlaceprintError):
+    """A shard of the ledger cannot be read."""
+
+
+class UnreadableSource(PlaceprintError):
+    """A folder, table or archive of photos that cannot be listed."""
+
+
+class InvalidFilter(PlaceprintError, ValueError):
+    """A condition on photos that has no meaning."""
+
+
+class NothingToLocateWith(PlaceprintError):
+    """The gallery holds no photo with a place."""

@@ -6,9 +6,7 @@ higher.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,28 +22,12 @@ from torch import Tensor
 
 from . import demonstration
 from .errors import NoTextTower, UnknownEncoder, WeightsUnavailable
+from .fingerprint import Fingerprint
 from .photo import ImageLike
 from .preprocessing import Preprocessing
 from .weights import load_safetensors, open_clip_model
 
 Embeddings = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fingerprint:
-    """What made an embedding. Two embeddings may be compared only if theirs are equal."""
-
-    name: str
-    weights_sha256: str  # over names, types, shapes and bytes of all tensors
-    preprocessing: str
-    dimension: int
-    normalization: str = "l2"
-
-    @property
-    def id(self) -> str:
-        """Sixteen hexadecimal digits that stand for all of it but the name."""
-        identity = {key: value for key, value in asdict(self).items() if key != "name"}
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class ImageEncoder(Protocol):

@@ -1,0 +1,381 @@
+"""The gallery: indexed photos, and the questions one asks of them.
+
+A gallery is a folder: ``gallery.json`` (which encoder made it), ``ledger/`` (the truth, see
+`ledger`), and a vector store that follows it, either ``index/`` beside it or a collection on a
+Qdrant server. Whatever happens to the store, the ledger makes it again.
+
+One process holds a gallery at a time. Writing goes to the ledger first, then to the store, then
+the number of the shard is noted as applied; whoever opens the gallery next applies what is missing.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..encoders.errors import (
+    FingerprintMismatch,
+    InvalidCoordinate,
+    InvalidFilter,
+    PlaceprintError,
+    UnknownGallery,
+)
+from ..encoders.fingerprint import Fingerprint
+from ..encoders.sphere import as_lonlat
+from .filters import Filter
+from .index import Index
+from .ledger import Entry, Ledger, Record, State, iterate_rows, write_atomically
+from .lock import GalleryLock
+from .photos import Photo, photo_of
+from .settings import Settings
+from .store import EXACT_UP_TO, GROUP, translate
+
+FORMAT = 1
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbor:
+    """One answer of a search."""
+
+    photo: Photo
+    similarity: float  # cosine; higher is nearer; 0 where nothing was compared
+
+
+@dataclass(frozen=True)
+class Neighborhood:
+    """The placed neighbors of one query, most similar first, as arrays."""
+
+    similarity: NDArray[np.float64]  # (K,)
+    lonlat: NDArray[np.float64]  # (K, 2)
+    photos: list[Photo]
+
+
+class Gallery:
+    """A named collection of photos. Make or open one with `create`, `open` or `open_or_create`."""
+
+    def __init__(self, folder: Path, settings: Settings, *, is_rebuilt: bool = False) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self._settings = settings
+        self._lock = GalleryLock(folder / "lock", timeout_s=settings.lock_timeout_s)
+        config = json.loads((folder / "gallery.json").read_text())
+        if config["format"] > FORMAT:
+            raise PlaceprintError(
+                f"{folder}: made by a newer Placeprint (format {config['format']}, known here {FORMAT}); "
+                "update Placeprint"
+            )
+        self.fingerprint = Fingerprint(**config["fingerprint"])
+        self.encoder: str = config["encoder"]
+        self.weights: str | None = config["weights"]
+        self.url: str | None = config["qdrant_url"]
+        self._lock.acquire()
+        try:
+            self.ledger = Ledger(
+                folder / "ledger", fingerprint=self.fingerprint.id, dimension=self.fingerprint.dimension
+            )
+            self._index = Index(
+                folder, self.ledger, self.fingerprint.dimension, server=self._server(), is_fresh=is_rebuilt
+            )
+        except BaseException:
+            self._lock.release()
+            raise
+
+    # --- life ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        fingerprint: Fingerprint,
+        *,
+        encoder: str | None = None,
+        weights: str | Path | None = None,
+        settings: Settings | None = None,
+    ) -> "Gallery":
+        """Make an empty gallery for the embeddings of one encoder.
+
+        Args:
+            name: lower-case letters, digits, - and _; at most 63.
+            fingerprint: of the encoder; kept, and asked of everyone who opens the gallery.
+            encoder: what `load_encoder` calls it, so that a search can load it again.
+            weights: local file of its weights, if it came from one.
+            settings: where galleries live; from the environment by default.
+
+        Raises:
+            PlaceprintError: the name is taken or not allowed.
+        """
+        settings = settings or Settings()
+        folder = _folder(name, settings)
+        if (folder / "gallery.json").exists():
+            raise PlaceprintError(f"gallery {name!r} exists already in {folder}")
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "format": FORMAT,
+            "fingerprint": asdict(fingerprint),
+            "encoder": encoder or fingerprint.name,
+            "weights": None if weights is None else str(Path(weights).resolve()),
+            "qdrant_url": settings.qdrant_url,
+        }
+        write_atomically(folder / "gallery.json", json.dumps(config, indent=1))
+        return cls(folder, settings)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        fingerprint: Fingerprint | None = None,
+        settings: Settings | None = None,
+        is_rebuilt: bool = False,
+    ) -> "Gallery":
+        """Open a gallery.
+
+        Args:
+            name: as given to `create`.
+            fingerprint: of the encoder that the caller will embed queries with; checked.
+            settings: where galleries live.
+            is_rebuilt: make the vector store anew from the ledger, whatever is left of the old one.
+
+        Raises:
+            UnknownGallery: there is none of that name.
+            FingerprintMismatch: it was built by another encoder.
+            GalleryLocked: another process holds it.
+        """
+        settings = settings or Settings()
+        folder = _folder(name, settings)
+        if not (folder / "gallery.json").exists():
+            known = ", ".join(gallery_names(settings)) or "none yet"
+            raise UnknownGallery(
+                f"no gallery {name!r} in {folder.parent} (there: {known}); "
+                f"make it with: placeprint index FOLDER --gallery {name}"
+            )
+        gallery = cls(folder, settings, is_rebuilt=is_rebuilt)
+        if fingerprint is not None and fingerprint.id != gallery.fingerprint.id:
+            ours = gallery.fingerprint
+            gallery.close()
+            raise FingerprintMismatch(
+                f"gallery {name!r} was built by encoder {ours.name} ({ours.id}), not by {fingerprint.name} "
+                f"({fingerprint.id}): their embeddings cannot be compared. Use --encoder {ours.name!r} with "
+                "the same weights, or index into another gallery"
+            )
+        return gallery
+
+    @classmethod
+    def open_or_create(
+        cls,
+        name: str,
+        fingerprint: Fingerprint,
+        *,
+        encoder: str | None = None,
+        weights: str | Path | None = None,
+        settings: Settings | None = None,
+    ) -> "Gallery":
+        """Open a gallery, or make it when there is none of that name."""
+        settings = settings or Settings()
+        if (_folder(name, settings) / "gallery.json").exists():
+            return cls.open(name, fingerprint=fingerprint, settings=settings)
+        return cls.create(name, fingerprint, encoder=encoder, weights=weights, settings=settings)
+
+    def close(self) -> None:
+        """Let go of the store and of the lock."""
+        try:
+            self._index.close()
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> "Gallery":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Commit records: to the ledger, then to the store. On return they are durable and found.
+
+        Raises:
+            ValueError: an embedding of another dimension, not finite, or zero.
+            InvalidCoordinate: a place that is not on Earth.
+        """
+        if not records:
+            return
+        entries = self._index.state.entries
+        self._index.append([self._checked(record, entries.get(record.key)) for record in records])
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Take photos out of the gallery; unknown ids do nothing. The files stay where they are.
+
+        Returns:
+            How many photos were taken out.
+        """
+        state = self._index.state
+        wanted = [id for id in dict.fromkeys(ids) if state.keys.get(id)]
+        keys = [key for id in wanted for key in state.keys[id]]
+        self.add(
+            [
+                Record(key=key, status="removed", sha256=entry.sha256, source=entry.source)
+                for key in keys
+                for entry in [state.entries[key]]
+            ]
+        )
+        return len(wanted)
+
+    @property
+    def state(self) -> State:
+        """What the ledger comes to: which key has become what."""
+        return self._index.state
+
+    # --- questions ----------------------------------------------------------------------------
+
+    def nearest(
+        self,
+        embedding: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        exact: bool = False,
+        offset: int = 0,
+    ) -> list[Neighbor]:
+        """The k most similar photos that pass the filter, most similar first.
+
+        A filter that leaves up to 20,000 photos is searched exactly; beyond that, an approximate
+        answer that comes out short is asked for again exactly.
+
+        Args:
+            embedding: of a photo or text, (D,), by the encoder that built the gallery.
+            k: how many.
+            filter: which photos may answer.
+            exact: search every photo.
+            offset: how many of the most similar to leave out, for paging.
+        """
+        vector = _unit(embedding, self.fingerprint.dimension)
+        if k < 1:
+            raise InvalidFilter(f"k is the number of neighbors wanted, at least 1; got {k}")
+        condition = translate(filter or Filter(), self._index.store.words)
+        matches = None if condition is None else self._index.store.count(condition)
+        exact = exact or (matches is not None and matches <= EXACT_UP_TO)
+        found = self._index.store.query(vector, k, condition, exact=exact, offset=offset)
+        if matches is not None and len(found) < min(k, matches - offset) and not exact:
+            found = self._index.store.query(vector, k, condition, exact=True, offset=offset)
+        return [Neighbor(photo=photo_of(point), similarity=point.similarity) for point in found]
+
+    def locate_neighbors(
+        self, embedding: ArrayLike, k: int = 100, *, filter: Filter | None = None
+    ) -> Neighborhood:
+        """The k most similar photos of known place, as the geolocation needs them."""
+        placed = replace(filter or Filter(), is_placed=True)
+        neighbors = self.nearest(embedding, k, filter=placed)
+        return Neighborhood(
+            np.array([neighbor.similarity for neighbor in neighbors]),
+            np.array([[neighbor.photo.lon, neighbor.photo.lat] for neighbor in neighbors]).reshape(-1, 2),
+            [neighbor.photo for neighbor in neighbors],
+        )
+
+    def find(self, filter: Filter | None = None, *, limit: int = 1_000_000_000) -> Iterator[Photo]:
+        """Photos that pass the filter, in no promised order."""
+        condition = translate(filter or Filter(), self._index.store.words)
+        return (photo_of(point) for point in self._index.store.scroll(condition, limit))
+
+    def count(self, filter: Filter | None = None) -> int:
+        """How many photos pass the filter, exactly."""
+        return self._index.store.count(translate(filter or Filter(), self._index.store.words))
+
+    def facet(self, key: str, *, filter: Filter | None = None, limit: int = 100) -> dict[Any, int]:
+        """Numbers of photos by the value of one field, most frequent first.
+
+        Args:
+            key: ``group``, ``h3_3``, ``h3_5``, ``h3_7`` (cells of the H3 grid), or a field of the
+                photos' own payload.
+            filter: which photos count.
+            limit: at most so many values.
+        """
+        own = {"group": GROUP, "h3_3": "_h3_3", "h3_5": "_h3_5", "h3_7": "_h3_7"}
+        condition = translate(filter or Filter(), self._index.store.words)
+        return self._index.store.facet(own.get(key, key), condition, limit)
+
+    def get(self, ids: Sequence[str]) -> list[Photo]:
+        """The photos of these ids that are in the gallery, in the order asked."""
+        found = {point.id: photo_of(point) for point in self._index.store.retrieve(ids, with_vectors=False)}
+        return [found[id] for id in ids if id in found]
+
+    def embeddings(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The embeddings of photos in the gallery, as the ledger has them: (n, D).
+
+        Raises:
+            KeyError: for an id that was never in the gallery.
+        """
+        places = [self.state.embedded_at[id] for id in ids]
+        rows = iterate_rows(self.ledger, places)
+        vectors = [rows[place].embedding for place in places]
+        return np.array(vectors, np.float32).reshape(len(places), self.fingerprint.dimension)
+
+    def placed(self) -> tuple[list[Photo], NDArray[np.float64]]:
+        """All photos of known place, ordered by id, and their coordinates (n, 2)."""
+        photos = sorted(self.find(Filter(is_placed=True)), key=lambda photo: photo.id)
+        return photos, np.array([[photo.lon, photo.lat] for photo in photos]).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    # --- upkeep -------------------------------------------------------------------------------
+
+    def optimize(self) -> None:
+        """Build the search index, for some ten thousand photos and more. Questions go on meanwhile."""
+        self._index.optimize()
+
+    def _checked(self, record: Record, before: Entry | None) -> Record:
+        """A record fit for the ledger: on Earth, of unit length, and telling what it replaces."""
+        if (record.lon is None) != (record.lat is None):
+            raise InvalidCoordinate(f"{record.key}: lon and lat must be given together")
+        if record.lon is not None and record.lat is not None:
+            lon, lat = as_lonlat([record.lon, record.lat]).tolist()
+            record = replace(record, lon=lon, lat=lat)
+        if record.status == "embedded":
+            record = replace(record, embedding=_unit(record.embedding, self.fingerprint.dimension))
+        if before is not None and before.sha256 != record.sha256:
+            record = replace(record, replaces=before.sha256)
+        return record
+
+    def _server(self) -> dict[str, Any] | None:
+        if self.url is None:
+            return None
+        key = self._settings.qdrant_api_key
+        return {
+            "url": self.url, "collection": self.name, "api_key": key.get_secret_value() if key else None,
+        }  # fmt: skip
+
+
+def gallery_names(settings: Settings | None = None) -> list[str]:
+    """Names of all galleries."""
+    home = (settings or Settings()).home / "galleries"
+    return sorted(path.parent.name for path in home.glob("*/gallery.json"))
+
+
+def _folder(name: str, settings: Settings) -> Path:
+    if not NAME.fullmatch(name):
+        raise UnknownGallery(
+            f"{name!r} cannot name a gallery: 1 to 63 lower-case letters, digits, - and _, "
+            "beginning with a letter or digit"
+        )
+    return settings.home / "galleries" / name
+
+
+def _unit(embedding: ArrayLike | None, dimension: int) -> NDArray[np.float32]:
+    vector = np.asarray(embedding, np.float32)
+    if vector.shape != (dimension,):
+        raise ValueError(f"an embedding of shape {vector.shape}: the gallery holds ({dimension},)")
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not np.isfinite(length) or length == 0.0:
+        raise ValueError("an embedding that is zero or not finite has no direction")
+    # Encoders give unit vectors; only others are divided, so that theirs keep all their bits.
+    return vector if abs(length - 1.0) < 1e-5 else (vector / length).astype(np.float32)

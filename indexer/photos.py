@@ -1,0 +1,67 @@
+"""Photos as the gallery gives them, and as payloads of points in its store."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import h3
+
+from .ledger import Record
+from .store import CAPTURED_AT, GROUP, PLACE, Found
+
+H3_RESOLUTIONS = (3, 5, 7)  # cells of about 12,000, 250 and 5 km²
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """One indexed photo."""
+
+    id: str
+    image: str  # the key it was indexed under, usually a path
+    lon: float | None = None
+    lat: float | None = None
+    captured_at: datetime | None = None
+    group: str | None = None  # photos of one place, walk or series
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is known where the photo was taken."""
+        return self.lon is not None
+
+
+def payload_of(record: Record) -> dict[str, Any]:
+    """What the store keeps of a ledger's row beside the embedding."""
+    payload: dict[str, Any] = json.loads(record.payload)
+    payload["_image"] = record.key
+    if record.captured_at is not None:
+        payload[CAPTURED_AT] = record.captured_at.isoformat()
+        payload.setdefault("year", record.captured_at.year)
+        payload.setdefault("month", record.captured_at.month)
+    group = record.group
+    if record.lon is not None and record.lat is not None:
+        payload[PLACE] = {"lon": record.lon, "lat": record.lat}
+        for resolution in H3_RESOLUTIONS:
+            payload[f"_h3_{resolution}"] = h3.latlng_to_cell(record.lat, record.lon, resolution)
+        group = group or payload["_h3_5"]
+    if group is not None:
+        payload[GROUP] = group
+    return payload
+
+
+def photo_of(point: Found) -> Photo:
+    """A point of the store as a photo."""
+    payload = point.payload
+    place = payload.get(PLACE) or {}
+    captured_at = payload.get(CAPTURED_AT)
+    return Photo(
+        id=point.id,
+        image=payload.get("_image", ""),
+        lon=place.get("lon"),
+        lat=place.get("lat"),
+        captured_at=datetime.fromisoformat(captured_at) if captured_at else None,
+        group=payload.get(GROUP),
+        payload={key: value for key, value in payload.items() if not key.startswith("_")},
+    )

@@ -1,0 +1,443 @@
+"""The vector stores: Qdrant Edge in a folder, a Qdrant server at a URL. Nothing else imports Qdrant.
+
+Both hold the same points: an id, one unit vector named ``image``, and a payload. Fields of ours
+begin with an underscore; what a user's table says of a photo stands beside them under its own
+names.
+
+Qdrant's traps are closed here: NaN and zero vectors and misplaced points never get in, polygons
+come cut at the antimeridian, boxes and circles keep their edges (Qdrant's own are open), and a
+filtered search that an approximate index would answer with too little is done exactly.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import qdrant_client
+import qdrant_edge as edge
+from numpy.typing import NDArray
+from qdrant_client import models as server
+
+from ..encoders.areas import Area, Box, Circle
+from ..encoders.errors import InvalidFilter, PlaceprintError
+from .filters import Filter
+
+VECTOR = "image"
+PLACE, CAPTURED_AT, GROUP = "_place", "_captured_at", "_group"
+INDEXES = {
+    PLACE: "geo", "_place.lon": "float", "_place.lat": "float", CAPTURED_AT: "datetime",
+    GROUP: "keyword", "_h3_3": "keyword", "_h3_5": "keyword", "_h3_7": "keyword",
+}  # fmt: skip
+HNSW = {"m": 16, "ef_construct": 128, "full_scan_threshold": 40_000}
+EXACT_UP_TO = 20_000  # matches of a filter; up to here an exact search is also the faster one
+
+
+Vectors = NDArray[np.float32]
+Payload = dict[str, Any]
+Payloads = Sequence[Payload]
+
+
+class StoreUnavailable(PlaceprintError):
+    """The vector store cannot be opened or reached."""
+
+
+class Found(NamedTuple):
+    """A point as a store returns it."""
+
+    id: str
+    similarity: float
+    payload: Payload
+    vector: Vectors | None = None
+
+
+class Store(Protocol):
+    """What the gallery asks of a store. Filters are already in the store's own words."""
+
+    words: Any
+
+    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
+        """Add points, or replace those of the same ids. Done when it returns."""
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Take points away; unknown ids are nothing to complain of."""
+
+    def query(
+        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+    ) -> list[Found]:
+        """Most similar points first. Approximate, with ACORN where there is a filter, unless `exact`."""
+
+    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
+        """All points that match, in no promised order."""
+
+    def count(self, condition: Any) -> int:
+        """Exact number of points that match."""
+
+    def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
+        """Numbers of points by the value of an indexed field, most frequent first."""
+
+    def retrieve(self, ids: Sequence[str], *, with_vectors: bool) -> list[Found]:
+        """The points of these ids that exist."""
+
+    def create_index(self, key: str, kind: str) -> None:
+        """Index a payload field: keyword, integer, float, bool, datetime or geo."""
+
+    def flush(self) -> None:
+        """Force everything to disk."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class EdgeStore:
+    """Qdrant Edge: the engine of the server, in this process, over one folder."""
+
+    def __init__(self, folder: Path, dimension: int | None = None) -> None:
+        """Open the folder, or create it for vectors of `dimension`."""
+        self.words = _EdgeWords
+        try:
+            if dimension is None:
+                self._shard = edge.EdgeShard.load(str(folder))
+                return
+            folder.mkdir(parents=True)
+            params = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
+            config = edge.EdgeConfig(vectors={VECTOR: params}, hnsw_config=edge.HnswIndexConfig(**HNSW))
+            self._shard = edge.EdgeShard.create(str(folder), config)
+        except Exception as error:  # the engine raises bare exceptions
+            raise StoreUnavailable(
+                f"{folder}: the vector store cannot be opened ({error}). If no other process holds it, "
+                "`placeprint rebuild` makes it anew from the ledger"
+            ) from None
+        for key, kind in INDEXES.items():
+            self.create_index(key, kind)
+
+    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
+        """Add or replace points."""
+        points = [
+            edge.Point(id, {VECTOR: vector}, payload)
+            for id, vector, payload in zip(ids, vectors, payloads, strict=True)
+        ]
+        self._shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Take points away."""
+        self._shard.update(edge.UpdateOperation.delete_points(list(ids)))
+
+    def query(
+        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+    ) -> list[Found]:
+        """Most similar points first."""
+        acorn = edge.AcornSearchParams(enable=True) if condition is not None and not exact else None
+        request = edge.QueryRequest(
+            limit=limit,
+            offset=offset,
+            query=edge.Query.Nearest(vector, using=VECTOR),
+            filter=condition,
+            with_payload=True,
+            params=edge.SearchParams(exact=exact, acorn=acorn),
+        )
+        return [Found(str(p.id), p.score, p.payload or {}) for p in self._shard.query(request)]
+
+    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
+        """All points that match."""
+        offset = None
+        while limit > 0:
+            request = edge.ScrollRequest(
+                offset=offset, limit=min(limit, 1000), filter=condition, with_payload=True
+            )
+            points, offset = self._shard.scroll(request)
+            yield from (Found(str(p.id), 0.0, p.payload or {}) for p in points)
+            limit -= len(points)
+            if offset is None:
+                return
+
+    def count(self, condition: Any) -> int:
+        """Exact number of points that match."""
+        return int(self._shard.count(edge.CountRequest(exact=True, filter=condition)))
+
+    def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
+        """Numbers of points by value."""
+        request = edge.FacetRequest(key, limit=limit, exact=True, filter=condition)
+        return {hit.value: hit.count for hit in self._shard.facet(request).hits}
+
+    def retrieve(self, ids: Sequence[str], *, with_vectors: bool) -> list[Found]:
+        """The points of these ids that exist."""
+        found = self._shard.retrieve(list(ids), with_payload=True, with_vector=with_vectors)
+        return [Found(str(p.id), 0.0, p.payload or {}, _vector(p.vector)) for p in found]
+
+    def create_index(self, key: str, kind: str) -> None:
+        """Index a payload field."""
+        schema = getattr(edge.PayloadSchemaType, kind.capitalize())
+        self._shard.update(edge.UpdateOperation.create_field_index(key, schema))
+
+    def optimize(self) -> None:
+        """Build the search index. The whole process stands still meanwhile: call it in a child."""
+        self._shard.optimize()
+
+    def flush(self) -> None:
+        """Force everything to disk."""
+        self._shard.flush()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._shard.close()
+
+
+class ServerStore:
+    """A collection on a Qdrant server, or in memory with the URL ``:memory:`` (for tests)."""
+
+    def __init__(self, url: str, collection: str, dimension: int, *, api_key: str | None = None) -> None:
+        """Connect, and create the collection when it is not there."""
+        self.words = _ServerWords
+        self._collection = collection
+        self._dimension = dimension
+        self._is_memory = url == ":memory:"
+        try:
+            self._client = (
+                qdrant_client.QdrantClient(":memory:")
+                if self._is_memory
+                else qdrant_client.QdrantClient(url, api_key=api_key, timeout=60)
+            )
+            if not self._client.collection_exists(collection):
+                self._create()
+        except Exception as error:  # connection errors come in many classes
+            raise StoreUnavailable(
+                f"no Qdrant server answers at {url} ({type(error).__name__}: {error}). Start it, or unset "
+                "PLACEPRINT_QDRANT_URL to keep galleries in folders"
+            ) from None
+
+    def _create(self) -> None:
+        self._client.create_collection(
+            self._collection,
+            vectors_config={
+                VECTOR: server.VectorParams(size=self._dimension, distance=server.Distance.COSINE)
+            },
+            hnsw_config=server.HnswConfigDiff(**HNSW),
+            # A forgotten index becomes an error and not a slow query; exact search must stay allowed.
+            strict_mode_config=server.StrictModeConfig(enabled=True, search_allow_exact=True),
+        )
+        for key, kind in INDEXES.items():
+            self.create_index(key, kind)
+
+    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
+        """Add or replace points."""
+        points = [
+            server.PointStruct(id=id, vector={VECTOR: vector.tolist()}, payload=payload)
+            for id, vector, payload in zip(ids, vectors, payloads, strict=True)
+        ]
+        for start in range(0, len(points), 256):
+            self._client.upsert(self._collection, points[start : start + 256], wait=True)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Take points away."""
+        self._client.delete(self._collection, server.PointIdsList(points=list(ids)), wait=True)
+
+    def query(
+        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+    ) -> list[Found]:
+        """Most similar points first."""
+        acorn = server.AcornSearchParams(enable=True) if condition is not None and not exact else None
+        answer = self._client.query_points(
+            self._collection,
+            query=vector.tolist(),
+            using=VECTOR,
+            query_filter=condition,
+            limit=limit,
+            offset=offset,
+            with_payload=True,
+            # In memory every search is exact, and its settings are warned of.
+            search_params=None if self._is_memory else server.SearchParams(exact=exact, acorn=acorn),
+        )
+        return [Found(str(p.id), p.score, p.payload or {}) for p in answer.points]
+
+    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
+        """All points that match."""
+        offset = None
+        while limit > 0:
+            points, offset = self._client.scroll(
+                self._collection, condition, limit=min(limit, 1000), offset=offset, with_payload=True
+            )
+            yield from (Found(str(p.id), 0.0, p.payload or {}) for p in points)
+            limit -= len(points)
+            if offset is None:
+                return
+
+    def count(self, condition: Any) -> int:
+        """Exact number of points that match."""
+        return self._client.count(self._collection, condition, exact=True).count
+
+    def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
+        """Numbers of points by value."""
+        answer = self._client.facet(self._collection, key, facet_filter=condition, limit=limit, exact=True)
+        return {hit.value: hit.count for hit in answer.hits}
+
+    def retrieve(self, ids: Sequence[str], *, with_vectors: bool) -> list[Found]:
+        """The points of these ids that exist."""
+        found = self._client.retrieve(
+            self._collection, list(ids), with_payload=True, with_vectors=with_vectors
+        )
+        return [Found(str(p.id), 0.0, p.payload or {}, _vector(p.vector)) for p in found]
+
+    def create_index(self, key: str, kind: str) -> None:
+        """Index a payload field. The store in memory has no indexes and would only warn."""
+        if not self._is_memory:
+            self._client.create_payload_index(
+                self._collection, key, server.PayloadSchemaType(kind), wait=True
+            )
+
+    def clear(self) -> None:
+        """Empty the collection."""
+        self._client.delete_collection(self._collection)
+        self._create()
+
+    def flush(self) -> None:
+        """Nothing to do: every write waited for the server's log."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _vector(named: Any) -> Vectors | None:
+    return None if not named else np.asarray(named[VECTOR], np.float32)
+
+
+class _EdgeWords:
+    """Conditions in the words of Qdrant Edge."""
+
+    filter = edge.Filter
+    is_empty = edge.IsEmptyCondition
+
+    @staticmethod
+    def any_of(key: str, values: Sequence[Any]) -> Any:
+        return edge.FieldCondition(key, match=edge.MatchAny(list(values)))
+
+    @staticmethod
+    def equals(key: str, value: Any) -> Any:
+        return edge.FieldCondition(key, match=edge.MatchValue(value))
+
+    @staticmethod
+    def between(key: str, low: float | None, high: float | None) -> Any:
+        return edge.FieldCondition(key, range=edge.RangeFloat(gte=low, lte=high))
+
+    @staticmethod
+    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
+        moments = {"gte": start and start.isoformat(), "lt": end and end.isoformat()}
+        return edge.FieldCondition(key, range=edge.RangeDateTime(**moments))
+
+    @staticmethod
+    def has_id(ids: Sequence[str]) -> Any:
+        return edge.HasIdCondition(set(ids))
+
+    @staticmethod
+    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
+        circle = edge.GeoRadius(edge.GeoPoint(lon=lon, lat=lat), radius_m)
+        return edge.FieldCondition(key, geo_radius=circle)
+
+    @staticmethod
+    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+        rings = [[edge.GeoPoint(lon=lon, lat=lat) for lon, lat in ring] for ring in (exterior, *holes)]
+        return edge.FieldCondition(key, geo_polygon=edge.GeoPolygon(rings[0], rings[1:]))
+
+
+class _ServerWords:
+    """Conditions in the words of the server's client."""
+
+    filter = server.Filter
+
+    @staticmethod
+    def is_empty(key: str) -> Any:
+        return server.IsEmptyCondition(is_empty=server.PayloadField(key=key))
+
+    @staticmethod
+    def any_of(key: str, values: Sequence[Any]) -> Any:
+        return server.FieldCondition(key=key, match=server.MatchAny(any=list(values)))
+
+    @staticmethod
+    def equals(key: str, value: Any) -> Any:
+        return server.FieldCondition(key=key, match=server.MatchValue(value=value))
+
+    @staticmethod
+    def between(key: str, low: float | None, high: float | None) -> Any:
+        return server.FieldCondition(key=key, range=server.Range(gte=low, lte=high))
+
+    @staticmethod
+    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
+        return server.FieldCondition(key=key, range=server.DatetimeRange(gte=start, lt=end))
+
+    @staticmethod
+    def has_id(ids: Sequence[str]) -> Any:
+        return server.HasIdCondition(has_id=list(ids))
+
+    @staticmethod
+    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
+        circle = server.GeoRadius(center=server.GeoPoint(lon=lon, lat=lat), radius=radius_m)
+        return server.FieldCondition(key=key, geo_radius=circle)
+
+    @staticmethod
+    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+        rings = [
+            server.GeoLineString(points=[server.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
+            for ring in (exterior, *holes)
+        ]
+        polygon = server.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
+        return server.FieldCondition(key=key, geo_polygon=polygon)
+
+
+def translate(filter: Filter, words: Any) -> Any:
+    """A filter in a store's own words; None when it lets everything through."""
+    if filter.is_empty:
+        return None
+    must = [_equal(words, key, value) for key, value in filter.where.items()]
+    must_not = []
+    if filter.within is not None:
+        must.append(_inside(words, filter.within))
+    if filter.captured_from or filter.captured_until:
+        must.append(words.during(CAPTURED_AT, filter.captured_from, filter.captured_until))
+    if filter.is_placed is not None:
+        (must_not if filter.is_placed else must).append(words.is_empty(PLACE))
+    if filter.exclude_ids:
+        must_not.append(words.has_id(sorted(filter.exclude_ids)))
+    if filter.exclude_groups:
+        must_not.append(words.any_of(GROUP, sorted(filter.exclude_groups)))
+    if filter.exclude_within is not None:
+        must_not.append(_inside(words, filter.exclude_within))
+    return words.filter(must=must or None, must_not=must_not or None)
+
+
+def _equal(words: Any, key: str, value: Any) -> Any:
+    if key.startswith("_"):
+        raise InvalidFilter(f"--where {key}: names that begin with an underscore are the store's own")
+    values = [value] if isinstance(value, str | int | float) else list(value)
+    conditions = [words.between(key, v, v) if isinstance(v, float) else words.equals(key, v) for v in values]
+    return conditions[0] if len(conditions) == 1 else words.filter(should=conditions)
+
+
+def _inside(words: Any, area: Area) -> Any:
+    if isinstance(area, Circle):
+        # Qdrant's circle is open, ours is closed: a millimeter, and the rounding of its own radius.
+        radius_m = 1000.0 * area.radius_km * (1 + 1e-12) + 1e-3
+        return words.radius(PLACE, area.lon, area.lat, radius_m)
+    if isinstance(area, Box):
+        return _inside_box(words, area)
+    pieces = [
+        words.polygon(PLACE, list(piece.exterior.coords), [list(hole.coords) for hole in piece.interiors])
+        for piece in area.pieces
+    ]
+    return words.filter(should=pieces)
+
+
+def _inside_box(words: Any, box: Box) -> Any:
+    """A box as ranges of lon and lat: closed, and right at the poles and the antimeridian."""
+    sides = [words.between("_place.lon", west, east) for west, east in box.spans]
+    if any(east == 180.0 for _, east in box.spans):
+        sides.append(words.between("_place.lon", -180.0, -180.0))  # the same meridian, as it is stored
+    sides += [words.between("_place.lat", pole, pole) for pole in (box.south, box.north) if abs(pole) == 90.0]
+    return words.filter(must=[words.between("_place.lat", box.south, box.north), words.filter(should=sides)])
+
+
+def index_kind(value: object) -> str | None:
+    """How a payload value is indexed; None for what is not a plain value."""
+    kinds: Mapping[type, str] = {bool: "bool", int: "integer", float: "float", str: "keyword"}
+    return kinds.get(type(value))

@@ -1,0 +1,65 @@
+"""Fixtures: a seeded generator, galleries on every store, the real data where it is."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import ColorEncoder, fingerprint_of
+
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def photos_folder() -> Path:
+    """The real photo collections; they are not part of the repository."""
+    if not (SHARED / "data" / "photos").is_dir():
+        pytest.skip("the photo collections are not here")
+    return SHARED / "data" / "photos"
+
+
+@pytest.fixture
+def damaged_folder() -> Path:
+    """Image files of every kind, a third of them damaged."""
+    if not (SHARED / "data" / "fixtures" / "exif").is_dir():
+        pytest.skip("the damaged image files are not here")
+    return SHARED / "data" / "fixtures" / "exif"
+
+
+@pytest.fixture
+def encoder() -> ColorEncoder:
+    return ColorEncoder()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", qdrant_url=None, lock_timeout_s=0.2)
+
+
+def _stores() -> list[object]:
+    server = pytest.param("server", marks=pytest.mark.server)
+    return ["edge", "memory", server]
+
+
+@pytest.fixture(params=_stores())
+def any_gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]:
+    """An empty gallery of 8-d embeddings, once on each store."""
+    url = {"edge": None, "memory": ":memory:", "server": os.environ.get("QDRANT_URL")}[request.param]
+    if request.param == "server" and not url:
+        pytest.skip("QDRANT_URL is not set")
+    settings = Settings(home=tmp_path / "home", qdrant_url=url, lock_timeout_s=0.2)
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    with Gallery.create(name, fingerprint_of(8), settings=settings) as gallery:
+        yield gallery
+        if request.param == "server":
+            gallery._index.store.clear()

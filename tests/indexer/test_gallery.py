@@ -1,0 +1,326 @@
+"""The gallery gives the same right answers on every store.
+
+Claims: neighbors are those of an exact scan; each filter lets through exactly what it says, also at
+poles and the antimeridian; photos can be added again, changed, and taken away; what cannot be
+answered is refused with a remedy; a gallery comes back after its process, from its ledger alone,
+and after its index was built; two processes do not hold it at once.
+"""
+
+import json
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from fakes import fingerprint_of, record, unit_rows
+
+from placeprint.encoders.areas import Box, Circle, Polygon
+from placeprint.encoders.errors import (
+    FingerprintMismatch,
+    GalleryLocked,
+    InvalidCoordinate,
+    InvalidFilter,
+    PlaceprintError,
+    UnknownGallery,
+)
+from placeprint.encoders.sphere import destination, great_circle_km, uniform_on_sphere
+from placeprint.indexer.filters import Filter, parse_moment, parse_where
+from placeprint.indexer.gallery import Gallery, gallery_names
+from placeprint.indexer.ledger import Record, photo_id
+from placeprint.indexer.settings import Settings
+from placeprint.indexer.store import EdgeStore
+
+E1 = np.eye(8, dtype=np.float32)[0]
+
+
+def add_places(gallery: Gallery, lonlat: np.ndarray, embeddings: np.ndarray) -> None:
+    gallery.add(
+        [
+            record(f"photo-{i}", embeddings[i], lon=lon, lat=lat)
+            for i, (lon, lat) in enumerate(lonlat.tolist())
+        ]
+    )
+
+
+def images(gallery: Gallery, filter: Filter) -> set[str]:
+    return {photo.image for photo in gallery.find(filter)}
+
+
+def test_neighbors_are_those_of_an_exact_scan(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    embeddings, query = unit_rows(rng, 300), unit_rows(rng, 1)[0]
+    add_places(any_gallery, uniform_on_sphere(300, rng), embeddings)
+    similarity = embeddings @ query
+    neighbors = any_gallery.nearest(query, 20)
+    assert [n.photo.image for n in neighbors] == [f"photo-{i}" for i in np.argsort(-similarity)[:20]]
+    np.testing.assert_allclose([n.similarity for n in neighbors], np.sort(similarity)[::-1][:20], atol=1e-5)
+
+
+def test_pages_follow_one_another(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    add_places(any_gallery, uniform_on_sphere(30, rng), unit_rows(rng, 30))
+    whole = [n.photo.id for n in any_gallery.nearest(E1, 20)]
+    pages = [n.photo.id for start in (0, 10) for n in any_gallery.nearest(E1, 10, offset=start)]
+    assert pages == whole
+
+
+AREAS = {
+    "circle in Tokyo": Circle(139.76, 35.67, 3000.0),
+    "circle over the antimeridian": Circle(179.5, -17.0, 2500.0),
+    "circle around the south pole": Circle(30.0, -89.0, 3000.0),
+    "circle of nearly everything": Circle(0.0, 0.0, 19_000.0),
+    "box over the antimeridian": Box(150.0, -60.0, -140.0, 10.0),
+    "box up to the north pole": Box(-30.0, 60.0, 40.0, 90.0),
+    "box around the world": Box(-180.0, -10.0, 180.0, 10.0),
+    "polygon over the antimeridian": Polygon.from_geojson(
+        {"type": "Polygon", "coordinates": [[[160, -50], [200, -50], [200, 20], [160, 20], [160, -50]]]}
+    ),
+    "polygon with a hole": Polygon.from_geojson(
+        {
+            "type": "Polygon",
+            "coordinates": [
+                [[-60, -40], [60, -40], [60, 40], [-60, 40], [-60, -40]],
+                [[-20, -20], [-20, 20], [20, 20], [20, -20], [-20, -20]],
+            ],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AREAS)
+def test_an_area_lets_through_what_lies_in_it(
+    any_gallery: Gallery, rng: np.random.Generator, name: str
+) -> None:
+    lonlat = uniform_on_sphere(800, rng)
+    add_places(any_gallery, lonlat, unit_rows(rng, 800))
+    inside = {f"photo-{i}" for i in np.flatnonzero(AREAS[name].contains(lonlat))}
+    assert 5 < len(inside) < 800
+    assert images(any_gallery, Filter(within=AREAS[name])) == inside
+    assert any_gallery.count(Filter(exclude_within=AREAS[name])) == 800 - len(inside)
+
+
+def test_the_edges_of_a_box_are_inside(any_gallery: Gallery) -> None:
+    corners = np.array([[10.0, 20.0], [12.0, 22.0], [180.0, 0.0], [-180.0, 1.0], [5.0, 90.0]])
+    add_places(any_gallery, corners, np.tile(E1, (5, 1)))
+    assert images(any_gallery, Filter(within=Box(10.0, 20.0, 12.0, 22.0))) == {"photo-0", "photo-1"}
+    assert images(any_gallery, Filter(within=Box(170.0, -5.0, 180.0, 5.0))) == {"photo-2", "photo-3"}
+    assert images(any_gallery, Filter(within=Box(-100.0, 80.0, -90.0, 90.0))) == {"photo-4"}
+
+
+def test_a_photo_on_the_circle_is_inside(any_gallery: Gallery) -> None:
+    center = np.array([139.76, 35.67])
+    rim = destination(center, np.arange(0.0, 360.0, 30.0), 50.0)
+    add_places(any_gallery, rim, np.tile(E1, (12, 1)))
+    radius_km = float(great_circle_km(center, rim).max())
+    assert any_gallery.count(Filter(within=Circle(139.76, 35.67, radius_km))) == 12
+    assert any_gallery.count(Filter(within=Circle(139.76, 35.67, radius_km - 0.1))) == 0
+
+
+def test_photos_without_a_place_are_found_as_such(any_gallery: Gallery) -> None:
+    any_gallery.add([record("somewhere", E1, lon=1.0, lat=2.0), record("nowhere", E1)])
+    assert images(any_gallery, Filter(is_placed=False)) == {"nowhere"}
+    assert images(any_gallery, Filter(is_placed=True)) == {"somewhere"}
+    assert len(any_gallery.locate_neighbors(E1).photos) == 1
+
+
+def test_time_runs_from_the_first_moment_to_before_the_last(any_gallery: Gallery) -> None:
+    years = [datetime(year, 1, 1, tzinfo=UTC) for year in (2017, 2018, 2019)]
+    any_gallery.add([record(str(moment.year), E1, captured_at=moment) for moment in years])
+    during = Filter(captured_from=parse_moment("2018"), captured_until=parse_moment("2019"))
+    assert images(any_gallery, during) == {"2018"}
+    assert images(any_gallery, Filter(where=parse_where(["year=2017,2019"]))) == {"2017", "2019"}
+
+
+def test_payload_is_kept_and_can_be_asked_for(any_gallery: Gallery) -> None:
+    payloads = [{"country": "NA", "trees": 3, "share": 0.5}, {"country": "JP", "trees": 4, "share": 0.25}]
+    any_gallery.add([record(p["country"], E1, payload=json.dumps(p)) for p in payloads])
+    assert images(any_gallery, Filter(where=parse_where(["country=NA"]))) == {"NA"}
+    assert images(any_gallery, Filter(where=parse_where(["share=0.25", "trees=4"]))) == {"JP"}
+    assert images(any_gallery, Filter(where=parse_where(["country='4'"]))) == set()
+    assert any_gallery.get([photo_id("sha-JP")])[0].payload == payloads[1]
+
+
+def test_facets_count_groups(any_gallery: Gallery) -> None:
+    any_gallery.add([record(str(i), E1, group=f"walk-{i % 3}") for i in range(7)])
+    assert any_gallery.facet("group") == {"walk-0": 3, "walk-1": 2, "walk-2": 2}
+    only = Filter(exclude_groups=frozenset({"walk-0"}))
+    assert any_gallery.facet("group", filter=only) == {"walk-1": 2, "walk-2": 2}
+
+
+def test_ids_and_groups_can_be_left_out(any_gallery: Gallery) -> None:
+    any_gallery.add([record(str(i), E1, group=f"walk-{i % 2}") for i in range(6)])
+    without = Filter(exclude_ids=frozenset({photo_id("sha-0")}), exclude_groups=frozenset({"walk-1"}))
+    assert {n.photo.image for n in any_gallery.nearest(E1, 10, filter=without)} == {"2", "4"}
+
+
+def test_a_key_with_new_bytes_is_a_new_photo(any_gallery: Gallery) -> None:
+    any_gallery.add([record("a.jpg", E1)])
+    any_gallery.add([Record(key="a.jpg", status="embedded", sha256="other", embedding=E1)])
+    assert [photo.id for photo in any_gallery.find()] == [photo_id("other")]
+
+
+def test_equal_bytes_are_one_photo_until_the_last_key_goes(any_gallery: Gallery) -> None:
+    any_gallery.add([record("a.jpg", E1, lon=1.0, lat=1.0)])
+    any_gallery.add([Record(key="b.jpg", status="seen", sha256="sha-a.jpg", lon=2.0, lat=2.0)])
+    assert [(photo.image, photo.lon) for photo in any_gallery.find()] == [("a.jpg", 1.0)]
+    any_gallery.add([Record(key="a.jpg", status="removed", sha256="sha-a.jpg")])
+    assert [(photo.image, photo.lon) for photo in any_gallery.find()] == [("b.jpg", 2.0)]
+    any_gallery.add([Record(key="b.jpg", status="removed", sha256="sha-a.jpg")])
+    assert len(any_gallery) == 0
+
+
+def test_deleted_photos_are_gone_and_stay_gone(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    add_places(any_gallery, uniform_on_sphere(5, rng), unit_rows(rng, 5))
+    assert any_gallery.delete([photo_id("sha-photo-1"), photo_id("unknown")]) == 1
+    assert any_gallery.get([photo_id("sha-photo-1")]) == []
+    assert "photo-1" not in any_gallery.ledger.replay().entries
+    assert len(any_gallery) == 4
+
+
+def test_embeddings_come_back_as_they_were(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    vectors = unit_rows(rng, 4)
+    add_places(any_gallery, uniform_on_sphere(4, rng), vectors)
+    order = [photo_id(f"sha-photo-{i}") for i in (2, 0, 3)]
+    np.testing.assert_array_equal(any_gallery.embeddings(order), vectors[[2, 0, 3]])
+
+
+@pytest.mark.parametrize("bad", [np.zeros(8), np.full(8, np.nan), np.ones(7), np.full(8, np.inf)])
+def test_embeddings_without_direction_never_get_in(any_gallery: Gallery, bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="embedding"):
+        any_gallery.add([record("good", E1), record("bad", bad)])
+    assert len(any_gallery) == 0
+    with pytest.raises(ValueError, match="embedding"):
+        any_gallery.nearest(bad)
+
+
+def test_a_place_that_is_not_on_earth_never_gets_in(any_gallery: Gallery) -> None:
+    with pytest.raises(InvalidCoordinate, match="95"):
+        any_gallery.add([record("bad", E1, lon=0.0, lat=95.0)])
+    with pytest.raises(InvalidCoordinate, match="together"):
+        any_gallery.add([record("half", E1, lon=0.0)])
+    assert len(any_gallery) == 0
+
+
+def test_fields_of_the_store_cannot_be_asked_for(any_gallery: Gallery) -> None:
+    with pytest.raises(InvalidFilter, match="underscore"):
+        any_gallery.count(Filter(where={"_image": "x"}))
+    with pytest.raises(InvalidFilter, match="at least 1"):
+        any_gallery.nearest(E1, 0)
+
+
+# --- on disk ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    vectors = unit_rows(rng, 40)
+    with Gallery.create("trips", fingerprint_of(8), settings=settings) as gallery:
+        add_places(gallery, uniform_on_sphere(40, rng), vectors)
+    return vectors
+
+
+def test_a_gallery_is_as_it_was_left(filled: np.ndarray, settings: Settings) -> None:
+    with Gallery.open("trips", settings=settings) as gallery:
+        assert len(gallery) == 40
+        assert gallery.nearest(filled[7], 1)[0].photo.image == "photo-7"
+    assert gallery_names(settings) == ["trips"]
+
+
+def test_the_ledger_alone_makes_the_store_again(filled: np.ndarray, settings: Settings) -> None:
+    folder = settings.home / "galleries" / "trips"
+    with Gallery.open("trips", settings=settings) as gallery:
+        gallery.delete([photo_id("sha-photo-3")])
+        before = {photo.id: photo for photo in gallery.find()}
+    shutil.rmtree(folder / "index")
+    with Gallery.open("trips", settings=settings) as gallery:
+        assert {photo.id: photo for photo in gallery.find()} == before
+
+
+def test_a_store_that_cannot_be_opened_is_rebuilt(filled: np.ndarray, settings: Settings) -> None:
+    for file in (settings.home / "galleries/trips/index/gen-0001").rglob("*.json"):
+        if file.name != "applied.json":
+            file.write_text("damaged")
+    with pytest.raises(PlaceprintError, match="placeprint rebuild"):
+        Gallery.open("trips", settings=settings)
+    with Gallery.open("trips", settings=settings, is_rebuilt=True) as gallery:
+        assert len(gallery) == 40
+
+
+def test_shards_that_the_store_missed_are_applied_on_opening(
+    filled: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> None:
+    with Gallery.open("trips", settings=settings) as gallery:
+        # As if killed between the commit to the ledger and the store.
+        gallery.ledger.append(
+            [record("late", E1), Record(key="photo-0", status="removed", sha256="sha-photo-0")]
+        )
+    with Gallery.open("trips", settings=settings) as gallery:
+        assert gallery.nearest(E1, 1)[0].photo.image == "late"
+        assert len(gallery) == 40
+
+
+def test_another_encoder_is_refused_with_the_remedy(filled: np.ndarray, settings: Settings) -> None:
+    with pytest.raises(FingerprintMismatch, match=r"made-up.*--encoder"):
+        Gallery.open("trips", fingerprint=fingerprint_of(8, "other"), settings=settings)
+    with Gallery.open("trips", fingerprint=fingerprint_of(8), settings=settings) as gallery:
+        assert len(gallery) == 40
+
+
+def test_an_unknown_gallery_says_which_there_are(filled: np.ndarray, settings: Settings) -> None:
+    with pytest.raises(UnknownGallery, match=r"trips.*placeprint index"):
+        Gallery.open("tirps", settings=settings)
+    with pytest.raises(UnknownGallery, match="lower-case"):
+        Gallery.create("../x", fingerprint_of(8), settings=settings)
+
+
+def test_two_do_not_hold_it_at_once(filled: np.ndarray, settings: Settings) -> None:
+    with Gallery.open("trips", settings=settings):
+        with pytest.raises(GalleryLocked, match=r"process \d+"):
+            Gallery.open("trips", settings=settings)
+    Gallery.open("trips", settings=settings).close()
+
+
+def test_searches_and_writes_go_on_while_the_index_is_built(
+    settings: Settings, rng: np.random.Generator
+) -> None:
+    vectors = unit_rows(rng, 12_000, 64)
+    waits_s: list[float] = []
+    with Gallery.create("big", fingerprint_of(64), settings=settings) as gallery:
+        gallery.add([record(f"photo-{i}", vector) for i, vector in enumerate(vectors)])
+        builder = threading.Thread(target=gallery.optimize)
+        builder.start()
+        while builder.is_alive():
+            started = time.perf_counter()
+            assert len(gallery.nearest(vectors[5], 3)) == 3
+            waits_s.append(time.perf_counter() - started)
+            if len(waits_s) == 3:
+                gallery.add([record("late", vectors[5])])
+                gallery.delete([photo_id("sha-photo-0")])
+        builder.join()
+        found = {neighbor.photo.image for neighbor in gallery.nearest(vectors[5], 2)}
+        assert found == {"late", "photo-5"}
+        assert len(gallery) == 12_000
+        assert len(waits_s) > 10
+        assert [path.name for path in (gallery.folder / "index").glob("gen-*")] == ["gen-0002"]
+    with Gallery.open("big", settings=settings) as gallery:
+        assert len(gallery) == 12_000
+        assert isinstance(gallery._index.store, EdgeStore)
+
+
+def test_a_flipped_bit_in_the_ledger_is_an_error_that_names_the_shard(
+    filled: np.ndarray, settings: Settings
+) -> None:
+    shard = settings.home / "galleries/trips/ledger/00000001.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(PlaceprintError, match=r"00000001.parquet: damaged.*index the same"):
+        Gallery.open("trips", settings=settings, is_rebuilt=True)
+
+
+def test_leftovers_of_a_killed_commit_are_cleared(filled: np.ndarray, settings: Settings) -> None:
+    leftover = settings.home / "galleries/trips/ledger/00000002.tmp"
+    leftover.write_bytes(b"half a shard")
+    with Gallery.open("trips", settings=settings) as gallery:
+        assert len(gallery) == 40
+    assert not leftover.exists()
