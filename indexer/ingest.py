@@ -1,0 +1,257 @@
+"""From a source to the gallery: read, decode in parallel, embed in batches, commit, report.
+
+Whatever interrupts it, the same command goes on where the last commit was. A photo is embedded
+once: unchanged files are skipped without being read, moved and doubled ones are recognized by
+their bytes.
+"""
+
+import csv
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders.decoding import DecodePool
+from ..encoders.errors import UnreadableImage
+from ..encoders.image import ImageEncoder
+from ..encoders.photo import PhotoFacts
+from .gallery import Gallery
+from .ledger import Entry, Record, State, encode_payload, photo_id
+from .sources import Item, missing_keys
+
+BATCH = 32
+COMMIT = 256  # photos; at most so many are embedded again after a kill
+
+
+@dataclass
+class Report:
+    """What became of a source."""
+
+    n_listed: int = 0
+    n_unchanged: int = 0  # known from before, not read again
+    n_embedded: int = 0
+    n_known: int = 0  # read, but their bytes were embedded before: moved, doubled, or told anew
+    n_removed: int = 0
+    n_without_place: int = 0  # of those embedded or known in this run
+    failures: dict[str, str] = field(default_factory=dict)  # key -> reason, of this run
+    n_failed_before: int = 0  # failed in an earlier run and not tried again
+    seconds: float = 0.0
+
+    @property
+    def n_done(self) -> int:
+        """Items that this run is through with."""
+        return self.n_embedded + self.n_known + len(self.failures)
+
+    @property
+    def is_partly_failed(self) -> bool:
+        """Whether some photo of the source is not in the gallery."""
+        return bool(self.failures or self.n_failed_before)
+
+
+class Decoded(NamedTuple):
+    """A photo after reading: its pixels and facts, or why there are none."""
+
+    item: Item
+    sha256: str
+    pixels: NDArray[np.uint8] | None
+    facts: PhotoFacts | None
+    error: str | None
+
+
+Progress = Callable[[Report, int], None]  # the report so far, and how many items there are to do
+
+
+def index(
+    items: Sequence[Item],
+    gallery: Gallery,
+    encoder: ImageEncoder,
+    *,
+    retry_failed: bool = False,
+    prune: bool = False,
+    workers: int | None = None,
+    progress: Progress = lambda report, total: None,
+) -> Report:
+    """Bring a gallery up to date with a source.
+
+    Args:
+        items: all of the source's photos, see `list_source`.
+        gallery: of the encoder's embeddings.
+        encoder: embeds what is new.
+        retry_failed: try again what failed in an earlier run, though the file is the same.
+        prune: take photos out of the gallery whose file the source does not list any more.
+        workers: processes that decode; all cores by default.
+        progress: called after every batch.
+
+    Returns:
+        What became of every item; failures are in the ledger too, and in ``failures.csv``.
+    """
+    started = time.monotonic()
+    report = Report(n_listed=len(items))
+    pending = list(_pending(items, gallery.state, retry_failed, report))
+    progress(report, len(pending))
+    with DecodePool(encoder.preprocessing, workers=workers) as pool:
+        decoded = pool.map(lambda item: _decode(pool, item), pending)
+        for batch in _embedded(decoded, encoder, gallery.state, report):
+            gallery.add([*batch, *_moved(batch, items, gallery.state)])
+            report.seconds = time.monotonic() - started
+            progress(report, len(pending))
+    if prune:
+        report.n_removed = _prune(items, gallery)
+    _write_failures(gallery)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _pending(items: Sequence[Item], state: State, retry_failed: bool, report: Report) -> Iterator[Item]:
+    for item in items:
+        entry = state.entries.get(item.key)
+        if entry is None or not _is_same(item, entry):
+            yield item
+        elif entry.status != "failed":
+            report.n_unchanged += 1
+        elif retry_failed:
+            yield item
+        else:
+            report.n_failed_before += 1
+
+
+def _is_same(item: Item, entry: Entry) -> bool:
+    seen = (entry.size_bytes, entry.mtime_ns, entry.said)
+    return seen == (item.size_bytes, item.mtime_ns, item.said)
+
+
+def _decode(pool: DecodePool, item: Item) -> Decoded:
+    if item.problem:
+        return Decoded(item, "", None, None, item.problem)
+    try:
+        content = item.read()
+    except OSError as error:
+        return Decoded(item, "", None, None, f"cannot be read: {error.strerror}")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not content:
+        return Decoded(item, sha256, None, None, "an empty file")
+    try:
+        return Decoded(item, sha256, *pool.decode(content), None)
+    except UnreadableImage as error:
+        return Decoded(item, sha256, None, None, str(error))
+
+
+def _embedded(
+    decoded: Iterable[Decoded], encoder: ImageEncoder, state: State, report: Report
+) -> Iterator[list[Record]]:
+    """Rows for the ledger, in the order of the items, as many at a time as one commit takes."""
+    rows: list[Record] = []
+    waiting: list[Decoded] = []
+    fresh: set[str] = set()  # bytes that this commit embeds
+    for photo in decoded:
+        waiting.append(photo)
+        is_new = photo.error is None and not state.is_known(photo.sha256) and photo.sha256 not in fresh
+        fresh |= {photo.sha256} if is_new else set()
+        is_full = len(rows) + len(waiting) == COMMIT
+        if is_full or sum(p.error is None for p in waiting) == BATCH:
+            rows += _embed(waiting, encoder, state, rows, report)
+            waiting = []
+        if is_full:
+            yield rows
+            rows, fresh = [], set()
+    rows += _embed(waiting, encoder, state, rows, report)
+    if rows:
+        yield rows
+
+
+def _embed(
+    photos: Sequence[Decoded], encoder: ImageEncoder, state: State, before: Sequence[Record], report: Report
+) -> list[Record]:
+    done = {record.sha256 for record in before if record.status == "embedded"}
+    new: dict[str, NDArray[np.uint8]] = {}
+    for photo in photos:
+        if photo.pixels is not None and photo.sha256 not in done and not state.is_known(photo.sha256):
+            new.setdefault(photo.sha256, photo.pixels)
+    embeddings = encoder.embed_pixels(np.stack(list(new.values()))) if new else np.empty((0, 0), np.float32)
+    by_sha256 = dict(zip(new, embeddings, strict=True))
+    return [_record(photo, by_sha256, report) for photo in photos]
+
+
+def _record(photo: Decoded, embeddings: dict[str, NDArray[np.float32]], report: Report) -> Record:
+    """The ledger's row for a photo. The first of equal bytes takes the embedding out of `embeddings`."""
+    item, facts = photo.item, photo.facts
+    common = {
+        "key": item.key, "source": item.source, "sha256": photo.sha256,
+        "size_bytes": item.size_bytes, "mtime_ns": item.mtime_ns, "said": item.said,
+    }  # fmt: skip
+    embedding = embeddings.pop(photo.sha256, None)
+    error = photo.error
+    if embedding is not None and not np.isfinite(embedding).all():
+        error = "the encoder gave no finite embedding"
+    if error is not None or facts is None:
+        report.failures[item.key] = error or "no facts"
+        return Record(**common, status="failed", error=error)
+    lon, lat = (item.lon, item.lat) if item.lon is not None else (facts.lon, facts.lat)
+    report.n_embedded += embedding is not None
+    report.n_known += embedding is None
+    report.n_without_place += lon is None
+    return Record(
+        **common,
+        status="seen" if embedding is None else "embedded",
+        lon=lon,
+        lat=lat,
+        captured_at=item.captured_at or facts.captured_at,
+        heading_deg=facts.heading_deg,
+        width=facts.width,
+        height=facts.height,
+        group=item.group,
+        payload=encode_payload(item.payload),
+        embedding=embedding,
+    )
+
+
+def _moved(batch: Sequence[Record], items: Sequence[Item], state: State) -> list[Record]:
+    """Rows that end the old keys of files that turned up under a new one."""
+    seen = [record for record in batch if record.status == "seen"]
+    old = {key: record for record in seen for key in state.keys.get(record.id, ()) if key != record.key}
+    return [
+        Record(key=key, status="removed", sha256=old[key].sha256, source=state.entries[key].source)
+        for key in missing_keys(old)
+    ]
+
+
+def _prune(items: Sequence[Item], gallery: Gallery) -> int:
+    listed = {item.key for item in items}
+    sources = {item.source for item in items}
+    gone = [
+        (key, entry)
+        for key, entry in gallery.state.entries.items()
+        if entry.source in sources and key not in listed
+    ]
+    gallery.add(
+        [Record(key=key, status="removed", sha256=entry.sha256, source=entry.source) for key, entry in gone]
+    )
+    return len(gone)
+
+
+def _write_failures(gallery: Gallery) -> None:
+    """A table of all photos that are not in the gallery, and why; none when there are none."""
+    path = gallery.folder / "failures.csv"
+    failed = [(key, entry.error) for key, entry in gallery.state.entries.items() if entry.status == "failed"]
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "reason"])
+        writer.writerows(sorted(failed))
+
+
+def failures_file(gallery: Gallery) -> Path:
+    """Where `index` leaves the table of failures."""
+    return gallery.folder / "failures.csv"
+
+
+def is_in(gallery: Gallery, content: bytes) -> bool:
+    """Whether a file of these bytes is in the gallery."""
+    return bool(gallery.state.keys.get(photo_id(hashlib.sha256(content).hexdigest())))

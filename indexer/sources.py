@@ -1,0 +1,318 @@
+"""Where photos come from: folders, tables, and WebDataset archives, all as a list of items.
+
+A table (CSV, Parquet, GeoParquet, GeoPackage) has a column ``image`` with paths relative to it,
+and ``lon`` and ``lat`` in degrees or a geometry column; every other column becomes payload. A
+WebDataset archive has members of the same name beside each picture: ``.json`` with such fields.
+"""
+
+import hashlib
+import json
+import mimetypes
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..encoders.errors import InvalidCoordinate, UnreadableSource
+from ..encoders.photo import SUFFIXES, parse_time
+from ..encoders.sphere import as_lonlat, looks_swapped
+from .ledger import encode_payload
+
+IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "filepath")
+LON_COLUMNS, LAT_COLUMNS = ("lon", "longitude", "lng"), ("lat", "latitude")
+TIME_COLUMNS = ("captured_at", "datetime", "timestamp", "date", "time")
+GROUP_COLUMNS = ("group", "sequence_id", "sequence")
+TABLES = (".csv", ".tsv", ".parquet", ".geoparquet", ".gpkg")
+# Pictures that we cannot read are listed too, so that each is named with the reason.
+MORE_PICTURES = (".j2k", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf")
+EXAMPLE = "a folder, a table (.csv, .parquet, .gpkg) with columns image, lon, lat, or a .tar archive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One photo as its source lists it, not read yet."""
+
+    key: str  # its path; in an archive ``archive.tar::member``
+    source: str
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    offset: int = 0  # where its bytes begin in `path`
+    lon: float | None = None
+    lat: float | None = None
+    captured_at: datetime | None = None
+    group: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None  # why it cannot be indexed, known from the listing
+
+    def read(self) -> bytes:
+        """The bytes of the picture's file."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size_bytes) if self.offset else file.read()
+
+    @property
+    def said(self) -> str:
+        """A hash of all that the source says of the photo beside its bytes."""
+        told = [self.lon, self.lat, self.captured_at, self.group, encode_payload(self.payload)]
+        return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
+
+
+def list_source(path: str | Path, *, group_column: str | None = None) -> list[Item]:
+    """List the photos of a source, ordered by key.
+
+    Args:
+        path: a folder (searched through and through), a table, or an archive.
+        group_column: which column or field says what belongs together (one place, one walk); by
+            default ``group`` or ``sequence_id`` when there is one.
+
+    Raises:
+        UnreadableSource: no such file, not a source, or without a single picture.
+    """
+    path = Path(path).expanduser().absolute()
+    if not path.exists():
+        raise UnreadableSource(f"{path}: no such file or folder; a source is {EXAMPLE}")
+    if path.is_dir():
+        items = _folder(path, group_column)
+    elif path.suffix.lower() in TABLES:
+        items = _table(path, group_column)
+    elif path.suffix.lower() == ".tar":
+        items = _archive(path, str(path), group_column)
+    elif path.suffix.lower() in SUFFIXES:
+        items = [_file(path, str(path))]
+    else:
+        raise UnreadableSource(f"{path}: not a source of photos; a source is {EXAMPLE}")
+    if not items:
+        raise UnreadableSource(f"{path}: no pictures in it; a source is {EXAMPLE}")
+    return sorted(items, key=lambda item: item.key)
+
+
+def _folder(folder: Path, group_column: str | None) -> list[Item]:
+    items: list[Item] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() == ".tar":
+                items += _archive(path, str(folder), group_column)
+            elif _is_picture(name) and path.is_file():
+                items.append(_file(path, str(folder)))
+    return items
+
+
+def _is_picture(name: str) -> bool:
+    suffix = Path(name).suffix.lower()
+    kind = mimetypes.guess_type(f"x{suffix}")[0] or ""
+    return suffix in SUFFIXES or suffix in MORE_PICTURES or kind.startswith("image/")
+
+
+def _file(path: Path, source: str, **told: Any) -> Item:
+    try:
+        status = path.stat()
+    except OSError as error:
+        told["problem"] = told.get("problem") or f"cannot be read: {error.strerror}"
+        return Item(key=str(path), source=source, path=path, size_bytes=-1, mtime_ns=-1, **told)
+    return Item(
+        key=str(path),
+        source=source,
+        path=path,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        **told,
+    )
+
+
+# --- tables ----------------------------------------------------------------------------------------
+
+
+def _table(path: Path, group_column: str | None) -> list[Item]:
+    try:
+        table = _read_table(path)
+    except Exception as error:  # pandas, pyarrow and GDAL have an error family each
+        raise UnreadableSource(f"{path}: cannot be read as a table ({error})") from None
+    columns = {str(name).lower(): str(name) for name in table.columns}
+    image = _column(columns, IMAGE_COLUMNS)
+    if image is None:
+        raise UnreadableSource(
+            f"{path}: no column with the pictures' paths; name one of {', '.join(IMAGE_COLUMNS)}. "
+            f"There are {', '.join(map(str, table.columns))}"
+        )
+    if group_column is not None and group_column not in table.columns:
+        raise UnreadableSource(f"{path}: no column {group_column!r}; there are {', '.join(table.columns)}")
+    rows = table.to_dict("records")
+    _refuse_swapped(path, rows, columns)
+    items = [_row(path, row, image, columns, group_column) for row in rows if str(row[image]).strip()]
+    return list({item.key: item for item in items}.values())  # of a path given twice the last row counts
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        # Everything as text and nothing as missing: NA is Namibia.
+        table = pd.read_csv(
+            path,
+            sep="\t" if suffix == ".tsv" else ",",
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+        )
+        return table.apply(_typed)
+    if suffix == ".gpkg" or _has_geometry(path):
+        import geopandas  # half a second to import, for these two formats only
+
+        located = geopandas.read_file(path) if suffix == ".gpkg" else geopandas.read_parquet(path)
+        if located.crs is not None and located.crs.to_epsg() != 4326:
+            located = located.to_crs(4326)
+        points = located.geometry.representative_point()
+        table = pd.DataFrame(located.drop(columns=located.geometry.name))
+        return table.assign(lon=points.x, lat=points.y)
+    return pd.read_parquet(path)
+
+
+def _has_geometry(path: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    return b"geo" in (pq.read_schema(path).metadata or {})
+
+
+def _typed(column: "pd.Series[str]") -> "pd.Series[Any]":
+    """A text column as integers or floats where every filled cell is one; 007 stays a text."""
+    filled = column[column != ""]
+    if len(filled) and filled.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
+        return column.map(lambda text: int(text) if text else None).astype(object)
+    if len(filled) and filled.str.fullmatch(r"-?(0|[1-9]\d*)?\.?\d+([eE][-+]?\d+)?").all():
+        return column.map(lambda text: float(text) if text else None).astype(object)
+    return column
+
+
+def _column(columns: dict[str, str], names: Iterable[str]) -> str | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _refuse_swapped(path: Path, rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+    lon, lat = _column(columns, LON_COLUMNS), _column(columns, LAT_COLUMNS)
+    if lon is None or lat is None:
+        return
+    pairs = [(_float(row[lon]), _float(row[lat])) for row in rows]
+    known = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
+    if len(known) and (share := looks_swapped(known)) > 0.2:
+        raise UnreadableSource(
+            f"{path}: {share:.0%} of the rows lie on Earth only with lon and lat exchanged; rename the columns"
+        )
+
+
+def _row(
+    path: Path, row: dict[str, Any], image: str, columns: dict[str, str], group_column: str | None
+) -> Item:
+    told = _told({key: value for key, value in row.items() if key != image}, group_column)
+    return _file((path.parent / str(row[image])).absolute(), str(path), **told)
+
+
+def _told(fields: dict[str, Any], group_column: str | None) -> dict[str, Any]:
+    """What a row says of a photo: coordinates, time and group by our names, the rest as payload."""
+    columns = {key.lower(): key for key in fields}
+    lon, lat = _column(columns, LON_COLUMNS), _column(columns, LAT_COLUMNS)
+    told: dict[str, Any] = {"payload": _payload(fields, leave_out={lon, lat})}
+    told |= _place(fields.get(lon or ""), fields.get(lat or ""))
+    times = (parse_time(_time(fields[columns[name]])) for name in TIME_COLUMNS if name in columns)
+    told["captured_at"] = next((moment for moment in times if moment is not None), None)
+    group = fields.get(group_column or _column(columns, GROUP_COLUMNS) or "")
+    told["group"] = None if _is_missing(group) else str(group)
+    return told
+
+
+def _payload(fields: dict[str, Any], leave_out: set[str | None]) -> dict[str, Any]:
+    payload = {}
+    for key, value in fields.items():
+        name = re.sub(r"\W+", "_", key).strip("_")  # as the store's filters can name it
+        if key not in leave_out and name and not _is_missing(value):
+            payload[name] = value.item() if isinstance(value, np.generic) else value
+    return payload
+
+
+def _place(lon: Any, lat: Any) -> dict[str, Any]:
+    if _is_missing(lon) and _is_missing(lat):
+        return {}
+    try:
+        checked = as_lonlat([_number(lon), _number(lat)])
+    except (InvalidCoordinate, ValueError, TypeError) as error:
+        return {"problem": f"coordinates lon {lon}, lat {lat}: {error}"}
+    return {"lon": float(checked[0]), "lat": float(checked[1])}
+
+
+def _number(value: Any) -> float:
+    if _is_missing(value):
+        raise ValueError("one of the two is missing")
+    return float(value)
+
+
+def _float(value: Any) -> float | None:
+    try:
+        return _number(value)
+    except (ValueError, TypeError):
+        return None
+
+
+def _time(value: Any) -> Any:
+    return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value == "" or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+
+
+# --- archives --------------------------------------------------------------------------------------
+
+
+def _archive(path: Path, source: str, group_column: str | None) -> list[Item]:
+    """The pictures of a WebDataset archive; they stay where they are and are read in place."""
+    mtime_ns = path.stat().st_mtime_ns
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [member for member in archive if member.isfile()]
+            fields = {
+                _stem(member.name): _json(archive, member)
+                for member in members
+                if member.name.endswith(".json")
+            }
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UnreadableSource(f"{path}: not an uncompressed tar archive ({error})") from None
+    return [
+        Item(
+            key=f"{path}::{member.name}", source=source, path=path, offset=member.offset_data,
+            size_bytes=member.size, mtime_ns=mtime_ns, **_told(fields.get(_stem(member.name), {}), group_column),
+        )
+        for member in members
+        if _is_picture(member.name)
+    ]  # fmt: skip
+
+
+def _stem(name: str) -> str:
+    """A member's name up to the first dot of its last part, as WebDataset groups members."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{last.partition('.')[0]}"
+
+
+def _json(archive: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
+    file = archive.extractfile(member)
+    try:
+        found = json.loads(file.read()) if file else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def missing_keys(keys: Iterable[str]) -> Iterator[str]:
+    """Those keys whose file is not there any more."""
+    for key in keys:
+        if not Path(key.partition("::")[0]).exists():
+            yield key
