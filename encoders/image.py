@@ -74,7 +74,7 @@ class OpenClipEncoder:
     def __init__(self, name: str, model: str, pretrained: str, weights: Path | None = None) -> None:
         if model not in open_clip.list_models():
             raise UnknownEncoder(f"open_clip has no model {model!r}; open_clip.list_models() names them")
-        self._model = open_clip_model(model, pretrained, weights).eval()
+        self._model: Any = open_clip_model(model, pretrained, weights).eval()
         self._model_name = model
         self._tokenizer: Any = None
         config = open_clip.get_model_preprocess_cfg(self._model)
@@ -114,7 +114,7 @@ class TimmEncoder:
 
     def __init__(self, name: str, model: str, weights: Path | None = None) -> None:
         model, _, query = model.partition("?")
-        options: dict[str, str] = dict(parse_qsl(query))
+        options: dict[str, Any] = dict(parse_qsl(query))
         if not timm.is_model(model):
             raise UnknownEncoder(f"timm has no model {model!r}; timm.list_models() names them")
         if weights is None:
@@ -122,9 +122,9 @@ class TimmEncoder:
                 f"{name}: timm models are used with local weights; pass --weights FILE.safetensors"
             )
         preprocess = {key: options.pop(key) for key in ("mean", "std", "crop") if key in options}
-        self._model = timm.create_model(model, pretrained=False, num_classes=0, **options).eval()
+        self._model: Any = timm.create_model(model, pretrained=False, num_classes=0, **options).eval()
         load_safetensors(self._model, weights, drop=_classifier_prefixes(model))
-        config = timm.data.resolve_model_data_config(self._model)
+        config = timm.data.resolve_model_data_config(self._model)  # type: ignore[attr-defined,no-untyped-call]
         self.preprocessing = Preprocessing(
             size=config["input_size"][-1],
             crop_share=float(preprocess.get("crop", config["crop_pct"])),

@@ -116,7 +116,7 @@ def _require_network(model: str, pretrained: str, config: dict[str, Any]) -> Non
     if not config.get("hf_hub"):
         return
     try:
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
     except Exception as error:  # the session's library is the hub's choice, and so are its errors
         raise WeightsUnavailable(_offline(model, pretrained, config, error)) from None
 

@@ -52,7 +52,7 @@ def parse_where(conditions: Sequence[str]) -> dict[str, Scalar | list[Scalar]]:
                 f"--where {name}: given twice; to allow several values write {name}=first,second"
             )
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-        values = [text[1:-1]] if quoted else [_scalar(part.strip()) for part in text.split(",")]
+        values: list[Scalar] = [text[1:-1]] if quoted else [_scalar(part.strip()) for part in text.split(",")]
         where[name.strip()] = values[0] if len(values) == 1 else values
     return where
 

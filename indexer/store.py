@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import qdrant_client
 import qdrant_edge as edge
 from numpy.typing import NDArray
-from qdrant_client import models as server
 
 from ..encoders.areas import Area, Box, Circle
 from ..encoders.errors import InvalidFilter, PlaceprintError
@@ -30,7 +28,7 @@ INDEXES = {
     PLACE: "geo", "_place.lon": "float", "_place.lat": "float", CAPTURED_AT: "datetime",
     GROUP: "keyword", "_h3_3": "keyword", "_h3_5": "keyword", "_h3_7": "keyword",
 }  # fmt: skip
-HNSW = {"m": 16, "ef_construct": 128, "full_scan_threshold": 40_000}
+HNSW: dict[str, Any] = {"m": 16, "ef_construct": 128, "full_scan_threshold": 40_000}
 EXACT_UP_TO = 20_000  # matches of a filter; up to here an exact search is also the faster one
 
 
@@ -132,7 +130,7 @@ class EdgeStore:
         request = edge.QueryRequest(
             limit=limit,
             offset=offset,
-            query=edge.Query.Nearest(vector, using=VECTOR),
+            query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]  # takes arrays too
             filter=condition,
             with_payload=True,
             params=edge.SearchParams(exact=exact, acorn=acorn),
@@ -189,7 +187,10 @@ class ServerStore:
 
     def __init__(self, url: str, collection: str, dimension: int, *, api_key: str | None = None) -> None:
         """Connect, and create the collection when it is not there."""
-        self.words = _ServerWords
+        import qdrant_client  # two seconds, which users of Edge need not wait
+
+        self._models = qdrant_client.models
+        self.words = _ServerWords(self._models)
         self._collection = collection
         self._dimension = dimension
         self._is_memory = url == ":memory:"
@@ -211,11 +212,11 @@ class ServerStore:
         self._client.create_collection(
             self._collection,
             vectors_config={
-                VECTOR: server.VectorParams(size=self._dimension, distance=server.Distance.COSINE)
+                VECTOR: self._models.VectorParams(size=self._dimension, distance=self._models.Distance.COSINE)
             },
-            hnsw_config=server.HnswConfigDiff(**HNSW),
+            hnsw_config=self._models.HnswConfigDiff(**HNSW),
             # A forgotten index becomes an error and not a slow query; exact search must stay allowed.
-            strict_mode_config=server.StrictModeConfig(enabled=True, search_allow_exact=True),
+            strict_mode_config=self._models.StrictModeConfig(enabled=True, search_allow_exact=True),
         )
         for key, kind in INDEXES.items():
             self.create_index(key, kind)
@@ -223,7 +224,7 @@ class ServerStore:
     def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
         """Add or replace points."""
         points = [
-            server.PointStruct(id=id, vector={VECTOR: vector.tolist()}, payload=payload)
+            self._models.PointStruct(id=id, vector={VECTOR: vector.tolist()}, payload=payload)
             for id, vector, payload in zip(ids, vectors, payloads, strict=True)
         ]
         for start in range(0, len(points), 256):
@@ -231,13 +232,13 @@ class ServerStore:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away."""
-        self._client.delete(self._collection, server.PointIdsList(points=list(ids)), wait=True)
+        self._client.delete(self._collection, self._models.PointIdsList(points=list(ids)), wait=True)
 
     def query(
         self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
     ) -> list[Found]:
         """Most similar points first."""
-        acorn = server.AcornSearchParams(enable=True) if condition is not None and not exact else None
+        acorn = self._models.AcornSearchParams(enable=True) if condition is not None and not exact else None
         answer = self._client.query_points(
             self._collection,
             query=vector.tolist(),
@@ -247,7 +248,7 @@ class ServerStore:
             offset=offset,
             with_payload=True,
             # In memory every search is exact, and its settings are warned of.
-            search_params=None if self._is_memory else server.SearchParams(exact=exact, acorn=acorn),
+            search_params=None if self._is_memory else self._models.SearchParams(exact=exact, acorn=acorn),
         )
         return [Found(str(p.id), p.score, p.payload or {}) for p in answer.points]
 
@@ -283,7 +284,7 @@ class ServerStore:
         """Index a payload field. The store in memory has no indexes and would only warn."""
         if not self._is_memory:
             self._client.create_payload_index(
-                self._collection, key, server.PayloadSchemaType(kind), wait=True
+                self._collection, key, self._models.PayloadSchemaType(kind), wait=True
             )
 
     def clear(self) -> None:
@@ -323,8 +324,8 @@ class _EdgeWords:
 
     @staticmethod
     def during(key: str, start: datetime | None, end: datetime | None) -> Any:
-        moments = {"gte": start and start.isoformat(), "lt": end and end.isoformat()}
-        return edge.FieldCondition(key, range=edge.RangeDateTime(**moments))
+        moments = edge.RangeDateTime(gte=start and start.isoformat(), lt=end and end.isoformat())
+        return edge.FieldCondition(key, range=moments)
 
     @staticmethod
     def has_id(ids: Sequence[str]) -> Any:
@@ -344,45 +345,42 @@ class _EdgeWords:
 class _ServerWords:
     """Conditions in the words of the server's client."""
 
-    filter = server.Filter
+    def __init__(self, models: Any) -> None:
+        self._models = models
+        self.filter = models.Filter
 
-    @staticmethod
-    def is_empty(key: str) -> Any:
-        return server.IsEmptyCondition(is_empty=server.PayloadField(key=key))
+    def _field(self, key: str, **condition: Any) -> Any:
+        return self._models.FieldCondition(key=key, **condition)
 
-    @staticmethod
-    def any_of(key: str, values: Sequence[Any]) -> Any:
-        return server.FieldCondition(key=key, match=server.MatchAny(any=list(values)))
+    def is_empty(self, key: str) -> Any:
+        return self._models.IsEmptyCondition(is_empty=self._models.PayloadField(key=key))
 
-    @staticmethod
-    def equals(key: str, value: Any) -> Any:
-        return server.FieldCondition(key=key, match=server.MatchValue(value=value))
+    def any_of(self, key: str, values: Sequence[Any]) -> Any:
+        return self._field(key, match=self._models.MatchAny(any=list(values)))
 
-    @staticmethod
-    def between(key: str, low: float | None, high: float | None) -> Any:
-        return server.FieldCondition(key=key, range=server.Range(gte=low, lte=high))
+    def equals(self, key: str, value: Any) -> Any:
+        return self._field(key, match=self._models.MatchValue(value=value))
 
-    @staticmethod
-    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
-        return server.FieldCondition(key=key, range=server.DatetimeRange(gte=start, lt=end))
+    def between(self, key: str, low: float | None, high: float | None) -> Any:
+        return self._field(key, range=self._models.Range(gte=low, lte=high))
 
-    @staticmethod
-    def has_id(ids: Sequence[str]) -> Any:
-        return server.HasIdCondition(has_id=list(ids))
+    def during(self, key: str, start: datetime | None, end: datetime | None) -> Any:
+        return self._field(key, range=self._models.DatetimeRange(gte=start, lt=end))
 
-    @staticmethod
-    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
-        circle = server.GeoRadius(center=server.GeoPoint(lon=lon, lat=lat), radius=radius_m)
-        return server.FieldCondition(key=key, geo_radius=circle)
+    def has_id(self, ids: Sequence[str]) -> Any:
+        return self._models.HasIdCondition(has_id=list(ids))
 
-    @staticmethod
-    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+    def radius(self, key: str, lon: float, lat: float, radius_m: float) -> Any:
+        center = self._models.GeoPoint(lon=lon, lat=lat)
+        return self._field(key, geo_radius=self._models.GeoRadius(center=center, radius=radius_m))
+
+    def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
         rings = [
-            server.GeoLineString(points=[server.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
+            self._models.GeoLineString(points=[self._models.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
             for ring in (exterior, *holes)
         ]
-        polygon = server.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
-        return server.FieldCondition(key=key, geo_polygon=polygon)
+        polygon = self._models.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
+        return self._field(key, geo_polygon=polygon)
 
 
 def translate(filter: Filter, words: Any) -> Any:
@@ -390,7 +388,7 @@ def translate(filter: Filter, words: Any) -> Any:
     if filter.is_empty:
         return None
     must = [_equal(words, key, value) for key, value in filter.where.items()]
-    must_not = []
+    must_not: list[Any] = []
     if filter.within is not None:
         must.append(_inside(words, filter.within))
     if filter.captured_from or filter.captured_until:

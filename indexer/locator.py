@@ -1,0 +1,101 @@
+"""Geolocation with a gallery: its prior and its fitted model, kept beside it.
+
+The fit is made once for a gallery and again when the gallery has grown or shrunk by a tenth.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..encoders.errors import NothingToLocateWith
+from .calibrate import fit_surface_model
+from .filters import Filter
+from .gallery import Gallery, Neighborhood
+from .geolocate import Location, locate
+from .held_out import K, held_out_from
+from .ledger import write_atomically
+from .prior import Prior
+from .surface_model import SurfaceModel, default_surface_model
+
+FORMAT = 1
+MIN_PHOTOS = 30  # below, a fit would follow single photos, and the default model is used
+
+
+class Locator:
+    """Says where photos were taken, by one gallery.
+
+    Args:
+        gallery: with photos of known place.
+        is_refitted: fit anew, whatever is stored.
+        progress: called with the photos done and their number while fitting.
+
+    Raises:
+        NothingToLocateWith: no photo of the gallery has a place.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        *,
+        is_refitted: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.gallery = gallery
+        n_placed = gallery.count(Filter(is_placed=True))
+        if n_placed == 0:
+            raise NothingToLocateWith(
+                f"no photo in gallery {gallery.name!r} has a place, so none can be located by it. Index "
+                "photos with GPS in their EXIF, or a table with columns image, lon, lat"
+            )
+        stored = None if is_refitted else self._stored(n_placed)
+        self.prior, self.model = stored or self._fitted(n_placed, progress)
+
+    def locate(
+        self, embedding: ArrayLike, *, k: int = K, filter: Filter | None = None, **names: Any
+    ) -> tuple[Location, Neighborhood]:
+        """Locate one photo; of several photos of one place pass the mean of their embeddings.
+
+        Args:
+            embedding: (D,), by the gallery's encoder.
+            k: how many neighbors to weigh.
+            filter: which photos of the gallery may speak.
+            names: polygons to name countries and states by, see `geolocate.locate`.
+
+        Returns:
+            The answer, and the neighbors it rests on.
+        """
+        near = self.gallery.locate_neighbors(embedding, k, filter=filter)
+        return locate(near.similarity, near.lonlat, self.prior, self.model, **names), near
+
+    def _stored(self, n_placed: int) -> tuple[Prior, SurfaceModel] | None:
+        path = self.gallery.folder / "calibration.json"
+        try:
+            stored = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        if stored["format"] != FORMAT or abs(stored["n_placed"] - n_placed) > 0.1 * n_placed:
+            return None
+        return Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
+
+    def _fitted(self, n_placed: int, progress: Callable[[int, int], None]) -> tuple[Prior, SurfaceModel]:
+        photos, lonlat = self.gallery.placed()
+        groups = [photo.group or photo.id for photo in photos]
+        prior, model = Prior.from_lonlat(lonlat, groups=np.array(groups)), default_surface_model()
+        if n_placed >= MIN_PHOTOS:
+            sample = held_out_from(self.gallery, progress=progress)
+            model = fit_surface_model(
+                sample.similarity,
+                sample.neighbor_lonlat,
+                sample.lonlat,
+                lonlat,
+                groups=sample.group.tolist(),
+                gallery_groups=groups,
+            )
+        stored = {
+            "format": FORMAT, "n_placed": n_placed, "prior": prior.to_dict(), "model": model.to_dict(),
+        }  # fmt: skip
+        write_atomically(self.gallery.folder / "calibration.json", json.dumps(stored))
+        return prior, model
