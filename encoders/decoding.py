@@ -54,19 +54,7 @@ class DecodePool:
         Raises:
             UnreadableImage: a damaged file, also one that crashed or stalled its worker.
         """
-        process = self._process()
-        job = json.dumps({"preprocessing": self._preprocessing, "bytes": len(content)}).encode() + b"\n"
-        timer = threading.Timer(self._timeout_s, process.kill)
-        timer.start()
-        try:
-            return self._ask(process, job, content)
-        except (BrokenPipeError, EOFError):
-            stalled = not timer.is_alive()
-            self._drop(process)
-            how = f"was still decoding after {self._timeout_s:g} s" if stalled else "crashed the decoder"
-            raise UnreadableImage(f"{how}: damaged or malicious") from None
-        finally:
-            timer.cancel()
+        return self._ask_or_explain(self._process(), content)
 
     def map(self, function: Callable[[Job], Outcome], jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Run `function` (which may call `decode`) over jobs in the pool's threads, in order.
@@ -116,6 +104,21 @@ class DecodePool:
                 self._processes.add(process)
         return process
 
+    def _ask_or_explain(
+        self, process: subprocess.Popen[bytes], content: bytes
+    ) -> tuple[NDArray[np.uint8], PhotoFacts]:
+        timer = threading.Timer(self._timeout_s, process.kill)
+        timer.start()
+        try:
+            return self._ask(process, content)
+        except (BrokenPipeError, EOFError):
+            is_stalled = not timer.is_alive()
+            self._drop(process)
+            how = f"was still decoding after {self._timeout_s:g} s" if is_stalled else "crashed the decoder"
+            raise UnreadableImage(f"{how}: damaged or malicious") from None
+        finally:
+            timer.cancel()
+
     def _drop(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
@@ -127,11 +130,10 @@ class DecodePool:
         with self._lock:
             self._processes.discard(process)
 
-    def _ask(
-        self, process: subprocess.Popen[bytes], job: bytes, content: bytes
-    ) -> tuple[NDArray[np.uint8], PhotoFacts]:
+    def _ask(self, process: subprocess.Popen[bytes], content: bytes) -> tuple[NDArray[np.uint8], PhotoFacts]:
         jobs, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-        jobs.write(job)
+        job = {"preprocessing": self._preprocessing, "bytes": len(content)}
+        jobs.write(json.dumps(job).encode() + b"\n")
         jobs.write(content)
         jobs.flush()
         line = answers.readline()

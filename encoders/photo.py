@@ -106,12 +106,13 @@ def _decode(image: Image.Image, at_least: int | None) -> tuple[Image.Image, Phot
     if min(image.size) < 1:
         raise UnreadableImage("has no pixels")
     size, exif = image.size, _exif(image)
-    facts = _facts(size, exif)
     if at_least is not None and image.format in ("JPEG", "MPO"):
         image.draft(None, (at_least, at_least))
+    shrunk = max(1, size[0] // image.width)
     image.load()
-    upright = ImageOps.exif_transpose(image) if facts.orientation != 1 else image
-    return _to_rgb(upright), facts
+    upright = ImageOps.exif_transpose(image)  # some formats have turned it in loading; then it does nothing
+    whole = upright.size if shrunk == 1 else size if _orientation(exif) < 5 else size[::-1]
+    return _to_rgb(upright), _facts(whole, exif)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -164,10 +165,9 @@ def _directory(exif: Image.Exif, tag: int) -> dict[int, Any]:
         return {}
 
 
-def _facts(size: tuple[int, int], exif: Image.Exif) -> PhotoFacts:
+def _facts(upright_size: tuple[int, int], exif: Image.Exif) -> PhotoFacts:
     details, gps = _directory(exif, ExifTags.IFD.Exif), _directory(exif, ExifTags.IFD.GPSInfo)
-    orientation = _orientation(exif)
-    width, height = size if orientation < 5 else size[::-1]
+    width, height = upright_size
     lat = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef), "S", 90.0)
     lon = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef), "W", 180.0)
     # Cameras without a fix write 0, 0: more often no place at all than a ship in the Gulf of Guinea.
@@ -175,7 +175,7 @@ def _facts(size: tuple[int, int], exif: Image.Exif) -> PhotoFacts:
     return PhotoFacts(
         width=width,
         height=height,
-        orientation=orientation,
+        orientation=_orientation(exif),
         lon=lon if is_placed else None,
         lat=lat if is_placed else None,
         heading_deg=_number(gps.get(ExifTags.GPS.GPSImgDirection), 0.0, 360.0),

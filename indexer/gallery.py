@@ -157,14 +157,12 @@ class Gallery:
                 f"make it with: placeprint index FOLDER --gallery {name}"
             )
         gallery = cls(folder, settings, is_rebuilt=is_rebuilt)
-        if fingerprint is not None and fingerprint.id != gallery.fingerprint.id:
-            ours = gallery.fingerprint
-            gallery.close()
-            raise FingerprintMismatch(
-                f"gallery {name!r} was built by encoder {ours.name} ({ours.id}), not by {fingerprint.name} "
-                f"({fingerprint.id}): their embeddings cannot be compared. Use --encoder {ours.name!r} with "
-                "the same weights, or index into another gallery"
-            )
+        if fingerprint is not None:
+            try:
+                gallery.check(fingerprint)
+            except FingerprintMismatch:
+                gallery.close()
+                raise
         return gallery
 
     @classmethod
@@ -182,6 +180,20 @@ class Gallery:
         if (_folder(name, settings) / "gallery.json").exists():
             return cls.open(name, fingerprint=fingerprint, settings=settings)
         return cls.create(name, fingerprint, encoder=encoder, weights=weights, settings=settings)
+
+    def check(self, fingerprint: Fingerprint) -> None:
+        """See that an encoder is the one that built the gallery.
+
+        Raises:
+            FingerprintMismatch: it is another, or has other weights or preprocessing.
+        """
+        ours = self.fingerprint
+        if fingerprint.id != ours.id:
+            raise FingerprintMismatch(
+                f"gallery {self.name!r} was built by encoder {ours.name} ({ours.id}), not by "
+                f"{fingerprint.name} ({fingerprint.id}): their embeddings cannot be compared. Use "
+                f"--encoder {ours.name!r} with the same weights, or index into another gallery"
+            )
 
     def close(self) -> None:
         """Let go of the store and of the lock."""
@@ -359,6 +371,12 @@ def gallery_names(settings: Settings | None = None) -> list[str]:
     """Names of all galleries."""
     home = (settings or Settings()).home / "galleries"
     return sorted(path.parent.name for path in home.glob("*/gallery.json"))
+
+
+def gallery_config(name: str, settings: Settings | None = None) -> dict[str, Any] | None:
+    """What ``gallery.json`` says of a gallery, without opening it; None when there is none."""
+    path = _folder(name, settings or Settings()) / "gallery.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _folder(name: str, settings: Settings) -> Path:

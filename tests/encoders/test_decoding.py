@@ -1,0 +1,127 @@
+"""Photos decoded in worker processes: the same pixels, in order, and no file stops the others.
+
+The preprocessing must agree with the models' own transforms, or embeddings would quietly differ
+from those the models were judged by.
+"""
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+from PIL import Image
+
+from placeprint.encoders.decoding import DecodePool
+from placeprint.encoders.errors import UnreadableImage
+from placeprint.encoders.preprocessing import Preprocessing
+
+SMALL = Preprocessing(size=32)
+
+
+def jpeg(rng: np.random.Generator, size: tuple[int, int] = (90, 60)) -> bytes:
+    coarse = rng.integers(0, 255, (6, 9, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_a_worker_decodes_as_this_process_does(rng: np.random.Generator) -> None:
+    content = jpeg(rng)
+    with DecodePool(SMALL, workers=1) as pool:
+        pixels, facts = pool.decode(content)
+    expected, expected_facts = SMALL.read(content)
+    np.testing.assert_array_equal(pixels, expected)
+    assert facts == expected_facts
+
+
+def test_answers_come_in_the_order_of_the_jobs(rng: np.random.Generator) -> None:
+    contents = [jpeg(rng, (60 + i, 50)) for i in range(60)]
+    with DecodePool(SMALL, workers=2) as pool:
+        widths = [facts.width for _, facts in pool.map(pool.decode, contents)]
+    assert widths == list(range(60, 120))
+
+
+def test_few_jobs_are_taken_ahead(rng: np.random.Generator) -> None:
+    content, taken = jpeg(rng), 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield content
+
+    with DecodePool(SMALL, workers=2) as pool:
+        answers = pool.map(pool.decode, endless())
+        next(answers)
+        assert taken <= 8 * 2 + 2
+        answers.close()
+
+
+def test_a_damaged_file_is_named_and_the_next_one_decoded(rng: np.random.Generator) -> None:
+    with DecodePool(SMALL, workers=1) as pool:
+        with pytest.raises(UnreadableImage, match="not a picture"):
+            pool.decode(b"no picture")
+        assert pool.decode(jpeg(rng))[0].shape == (32, 32, 3)
+
+
+def test_a_file_that_kills_the_decoder_costs_only_itself(rng: np.random.Generator) -> None:
+    with DecodePool(SMALL, workers=1) as pool:
+        pool.decode(jpeg(rng))
+        os.kill(next(iter(pool._processes)).pid, signal.SIGSTOP)  # then it cannot answer before it dies
+        os.kill(next(iter(pool._processes)).pid, signal.SIGKILL)
+        with pytest.raises(UnreadableImage, match="crashed"):
+            pool._ask_or_explain(next(iter(pool._processes)), jpeg(rng))
+        assert pool.decode(jpeg(rng))[0].shape == (32, 32, 3)
+
+
+def test_a_file_that_stalls_the_decoder_is_given_up(rng: np.random.Generator) -> None:
+    with DecodePool(SMALL, workers=1, timeout_s=0.3) as pool:
+        pool._threads.submit(pool._process).result()
+        process = next(iter(pool._processes))
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(UnreadableImage, match=r"still decoding after 0\.3 s"):
+            pool._ask_or_explain(process, jpeg(rng))
+
+
+def test_no_process_is_left_behind(rng: np.random.Generator) -> None:
+    with DecodePool(SMALL, workers=2) as pool:
+        list(pool.map(pool.decode, [jpeg(rng)] * 6))
+        processes = list(pool._processes)
+    assert processes
+    assert all(process.poll() is not None for process in processes)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (333, 333), (224, 500), (225, 224), (100, 80)])
+@pytest.mark.parametrize("resize", ["shortest", "squash"])
+def test_preprocessing_is_that_of_open_clip(
+    rng: np.random.Generator, size: tuple[int, int], resize: str
+) -> None:
+    image = Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+    reference = open_clip.image_transform(
+        224, is_train=False, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+        resize_mode=resize, interpolation="bicubic",
+    )  # fmt: skip
+    expected = (reference(image).permute(1, 2, 0).numpy() * 255.0).round()
+    ours = Preprocessing(size=224, resize=resize).pixels(image)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_long_strip_gives_its_middle_at_no_great_cost() -> None:
+    strip = Image.new("RGB", (30_000, 10), "red")
+    strip.paste("blue", (14_950, 0, 15_050, 10))
+    pixels = SMALL.pixels(strip)
+    assert pixels.shape == (32, 32, 3)
+    assert pixels.mean(axis=(0, 1))[2] > 200
+
+
+@pytest.mark.real
+def test_decoding_small_hardly_changes_the_pixels(damaged_folder: Path) -> None:
+    large = damaged_folder / "mex_jpg_gps_DSCN0010.jpg"
+    path = large if large.exists() else next(damaged_folder.glob("exifsamples_jpg_gps*"))
+    small, _ = SMALL.read(path)
+    with Image.open(path) as image:
+        full = SMALL.pixels(image.convert("RGB"))
+    assert np.abs(small.astype(float) - full).mean() < 2.0
