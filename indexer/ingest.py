@@ -11,18 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..encoders.decoding import DecodePool
 from ..encoders.errors import UnreadableImage
-from ..encoders.image import ImageEncoder
 from ..encoders.photo import PhotoFacts
 from .gallery import Gallery
 from .ledger import Entry, Record, State, encode_payload, photo_id
 from .sources import Item, missing_keys
+
+if TYPE_CHECKING:  # it loads torch, which an encoder may do without
+    from ..encoders.image import ImageEncoder
 
 BATCH = 32
 COMMIT = 256  # photos; at most so many are embedded again after a kill
@@ -69,7 +71,7 @@ Progress = Callable[[Report, int], None]  # the report so far, and how many item
 def index(
     items: Sequence[Item],
     gallery: Gallery,
-    encoder: ImageEncoder,
+    encoder: "ImageEncoder",
     *,
     retry_failed: bool = False,
     prune: bool = False,
@@ -142,7 +144,7 @@ def _decode(pool: DecodePool, item: Item) -> Decoded:
 
 
 def _embedded(
-    decoded: Iterable[Decoded], encoder: ImageEncoder, state: State, report: Report
+    decoded: Iterable[Decoded], encoder: "ImageEncoder", state: State, report: Report
 ) -> Iterator[list[Record]]:
     """Rows for the ledger, in the order of the items, as many at a time as one commit takes."""
     rows: list[Record] = []
@@ -165,7 +167,7 @@ def _embedded(
 
 
 def _embed(
-    photos: Sequence[Decoded], encoder: ImageEncoder, state: State, before: Sequence[Record], report: Report
+    photos: Sequence[Decoded], encoder: "ImageEncoder", state: State, before: Sequence[Record], report: Report
 ) -> list[Record]:
     done = {record.sha256 for record in before if record.status == "embedded"}
     new: dict[str, NDArray[np.uint8]] = {}

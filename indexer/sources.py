@@ -158,13 +158,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         # Everything as text and nothing as missing: NA is Namibia.
-        table = pd.read_csv(
-            path,
-            sep="\t" if suffix == ".tsv" else ",",
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
+        separator = "\t" if suffix == ".tsv" else ","
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         return table.apply(_typed)
     if suffix == ".gpkg" or _has_geometry(path):
         import geopandas  # half a second to import, for these two formats only
@@ -189,7 +184,7 @@ def _typed(column: "pd.Series[str]") -> "pd.Series[Any]":
     filled = column[column != ""]
     if len(filled) and filled.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
         return column.map(lambda text: int(text) if text else None).astype(object)
-    if len(filled) and filled.str.fullmatch(r"-?(0|[1-9]\d*)?\.?\d+([eE][-+]?\d+)?").all():
+    if len(filled) and filled.str.fullmatch(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?").all():
         return column.map(lambda text: float(text) if text else None).astype(object)
     return column
 
@@ -204,9 +199,10 @@ def _refuse_swapped(path: Path, rows: Sequence[dict[str, Any]], columns: dict[st
         return
     pairs = [(_float(row[lon]), _float(row[lat])) for row in rows]
     known = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
-    if len(known) and (share := looks_swapped(known)) > 0.2:
+    if len(known) and (share := looks_swapped(known)) > 0.5:
         raise UnreadableSource(
-            f"{path}: {share:.0%} of the rows lie on Earth only with lon and lat exchanged; rename the columns"
+            f"{path}: {share:.0%} of the rows lie on Earth only with lon and lat exchanged; "
+            "rename the columns"
         )
 
 
@@ -279,17 +275,14 @@ def _archive(path: Path, source: str, group_column: str | None) -> list[Item]:
     try:
         with tarfile.open(path, "r:") as archive:
             members = [member for member in archive if member.isfile()]
-            fields = {
-                _stem(member.name): _json(archive, member)
-                for member in members
-                if member.name.endswith(".json")
-            }
+            told = {_stem(one.name): _json(archive, one) for one in members if one.name.endswith(".json")}
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UnreadableSource(f"{path}: not an uncompressed tar archive ({error})") from None
     return [
         Item(
             key=f"{path}::{member.name}", source=source, path=path, offset=member.offset_data,
-            size_bytes=member.size, mtime_ns=mtime_ns, **_told(fields.get(_stem(member.name), {}), group_column),
+            size_bytes=member.size, mtime_ns=mtime_ns,
+            **_told(told.get(_stem(member.name), {}), group_column),
         )
         for member in members
         if _is_picture(member.name)

@@ -1,0 +1,351 @@
+"""Indexing ends in the same state however often it is cut off, and embeds a photo once.
+
+The encoder is that of mean colors, so that the right photo can be told from the wrong one.
+"""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import ColorEncoder
+from PIL import Image
+
+from placeprint.encoders.errors import DamagedLedger
+from placeprint.encoders.image import embed_images
+from placeprint.indexer import ingest
+from placeprint.indexer.filters import Filter
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.ingest import Report, index
+from placeprint.indexer.settings import Settings
+from placeprint.indexer.sources import list_source
+
+
+def draw(path: Path, color: tuple[int, int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (24, 24), color).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    for i, color in enumerate(rng.integers(0, 255, (20, 3)).tolist()):
+        draw(tmp_path / "photos" / f"{i:02d}.png", tuple(color))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def gallery(settings: Settings, encoder: ColorEncoder):
+    with Gallery.create("trips", encoder.fingerprint, settings=settings) as opened:
+        yield opened
+
+
+def contents(gallery: Gallery) -> dict[str, tuple[object, ...]]:
+    """All that a gallery knows, by photo."""
+    photos = list(gallery.find())
+    embeddings = gallery.embeddings([photo.id for photo in photos])
+    return {
+        p.id: (p.image, p.lon, p.lat, p.group, e.tobytes()) for p, e in zip(photos, embeddings, strict=True)
+    }
+
+
+def test_red_finds_red(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    draw(folder / "red.png", (250, 5, 5))
+    index(list_source(folder), gallery, encoder)
+    red = embed_images(encoder, [np.full((9, 9, 3), (255, 0, 0), np.uint8)])[0]
+    assert Path(gallery.nearest(red, 1)[0].photo.image).name == "red.png"
+    assert Path(gallery.nearest(encoder.embed_texts(["red"])[0], 1)[0].photo.image).name == "red.png"
+
+
+def test_the_report_counts_what_happened(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "empty.jpg").write_bytes(b"")
+    shutil.copy(folder / "00.png", folder / "zz-copy.png")
+    report = index(list_source(folder), gallery, encoder)
+    assert (report.n_listed, report.n_embedded, report.n_known) == (23, 20, 1)
+    assert {Path(key).name: reason for key, reason in report.failures.items()}["empty.jpg"] == "an empty file"
+    assert report.n_without_place == 21
+    assert len(gallery) == 20
+    with (gallery.folder / "failures.csv").open() as file:
+        assert [Path(row["image"]).name for row in csv.DictReader(file)] == ["bad.jpg", "empty.jpg"]
+
+
+def test_unchanged_files_are_not_even_read(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(list_source(folder), gallery, encoder)
+    monkeypatch.setattr(ingest, "_decode", None)
+    report = index(list_source(folder), gallery, encoder)
+    assert (report.n_unchanged, report.n_embedded, encoder.n_embedded) == (20, 0, 20)
+
+
+def test_a_moved_file_keeps_its_identity(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    index(list_source(folder), gallery, encoder)
+    before = {id: values[-1] for id, values in contents(gallery).items()}
+    (folder / "new").mkdir()
+    (folder / "05.png").rename(folder / "new" / "five.png")
+    report = index(list_source(folder), gallery, encoder)
+    assert (report.n_embedded, report.n_known, encoder.n_embedded) == (0, 1, 20)
+    assert {id: values[-1] for id, values in contents(gallery).items()} == before
+    assert "five.png" in {Path(photo.image).name for photo in gallery.find()}
+    assert str(folder / "05.png") not in gallery.state.entries
+
+
+def test_a_removed_file_stays_until_it_is_pruned(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    index(list_source(folder), gallery, encoder)
+    (folder / "05.png").unlink()
+    index(list_source(folder), gallery, encoder)
+    assert len(gallery) == 20
+    assert index(list_source(folder), gallery, encoder, prune=True).n_removed == 1
+    assert len(gallery) == 19
+
+
+def test_pruning_one_source_leaves_the_others(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder, tmp_path: Path
+) -> None:
+    draw(tmp_path / "other" / "x.png", (1, 2, 3))
+    index(list_source(tmp_path / "other"), gallery, encoder)
+    index(list_source(folder), gallery, encoder, prune=True)
+    assert len(gallery) == 21
+
+
+def test_a_changed_file_is_embedded_again(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    index(list_source(folder), gallery, encoder)
+    draw(folder / "05.png", (255, 255, 255))
+    os.utime(folder / "05.png", (1, 1))
+    assert index(list_source(folder), gallery, encoder).n_embedded == 1
+    assert len(gallery) == 20
+
+
+def test_failures_are_tried_again_when_asked_or_changed(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    bad = folder / "bad.png"
+    bad.write_bytes(b"no picture")
+    os.utime(bad, (1, 1))
+    assert len(index(list_source(folder), gallery, encoder).failures) == 1
+    assert index(list_source(folder), gallery, encoder).n_failed_before == 1
+    assert len(index(list_source(folder), gallery, encoder, retry_failed=True).failures) == 1
+    draw(bad, (9, 9, 9))
+    assert index(list_source(folder), gallery, encoder).n_embedded == 1
+    assert not (gallery.folder / "failures.csv").exists()
+
+
+def test_a_table_told_anew_changes_the_photo_without_embedding_it(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    table = folder / "photos.csv"
+    table.write_text("image,lon,lat,country\n00.png,139.76,35.67,JP\n")
+    index(list_source(table), gallery, encoder)
+    table.write_text("image,lon,lat,country\n00.png,17.08,-22.56,NA\n")
+    report = index(list_source(table), gallery, encoder)
+    (photo,) = gallery.find()
+    assert (report.n_embedded, encoder.n_embedded) == (0, 1)
+    assert (photo.lon, photo.lat, photo.payload["country"]) == (17.08, -22.56, "NA")
+
+
+def test_a_table_wins_over_exif(tmp_path: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (10.0, 0.0, 0.0), 3: "E", 4: (20.0, 0.0, 0.0)})
+    for i, name in enumerate(("a.jpg", "b.jpg")):
+        Image.new("RGB", (9, 9), (i, 99, 99)).save(tmp_path / name, exif=exif)
+    (tmp_path / "photos.csv").write_text("image,lon,lat\na.jpg,1.5,2.5\nb.jpg,,\n")
+    index(list_source(tmp_path / "photos.csv"), gallery, encoder)
+    places = {Path(photo.image).name: (photo.lon, photo.lat) for photo in gallery.find()}
+    assert places == {"a.jpg": (1.5, 2.5), "b.jpg": (20.0, 10.0)}
+
+
+def test_what_the_table_refuses_is_a_failure_with_its_reason(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    rows = "".join(f"{i:02d}.png,{i},{i}\n" for i in range(9))
+    (folder / "photos.csv").write_text(f"image,lon,lat\n{rows}10.png,3,95\nnowhere.png,1,1\n")
+    report = index(list_source(folder / "photos.csv"), gallery, encoder)
+    reasons = {Path(key).name: reason for key, reason in report.failures.items()}
+    assert "95" in reasons["10.png"]
+    assert "No such file" in reasons["nowhere.png"]
+    assert len(gallery) == 9
+
+
+def test_an_embedding_that_is_not_finite_is_a_failure(folder: Path, gallery: Gallery) -> None:
+    class Broken(ColorEncoder):
+        def embed_pixels(self, pixels):
+            embeddings = super().embed_pixels(pixels)
+            embeddings[3] = np.nan
+            return embeddings
+
+    report = index(list_source(folder), gallery, Broken())
+    assert list(report.failures.values()) == ["the encoder gave no finite embedding"]
+    assert len(gallery) == 19
+
+
+def test_progress_ends_at_the_total(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    seen: list[tuple[int, int]] = []
+    index(
+        list_source(folder),
+        gallery,
+        encoder,
+        progress=lambda report, total: seen.append((report.n_done, total)),
+    )
+    assert seen[0] == (0, 20)
+    assert seen[-1] == (20, 20)
+
+
+def test_commits_and_batches_cut_anywhere_change_nothing(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bad.png").write_bytes(b"no picture")
+    shutil.copy(folder / "03.png", folder / "zz.png")
+    results = []
+    for name, batch, commit in (("large", 32, 256), ("small", 3, 7), ("ones", 1, 1)):
+        monkeypatch.setattr(ingest, "BATCH", batch)
+        monkeypatch.setattr(ingest, "COMMIT", commit)
+        encoder = ColorEncoder()
+        with Gallery.create(name, encoder.fingerprint, settings=settings) as gallery:
+            report = index(list_source(folder), gallery, encoder)
+            assert (report.n_embedded, encoder.n_embedded) == (20, 20)
+            results.append(contents(gallery))
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_full_disk_loses_nothing(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "COMMIT", 8)
+    real, calls = os.fsync, 0
+
+    def failing(handle: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="No space left"):
+        index(list_source(folder), gallery, encoder)
+    monkeypatch.setattr(os, "fsync", real)
+    n_before = encoder.n_embedded
+    report = index(list_source(folder), gallery, encoder)
+    assert len(gallery) == 20
+    assert report.n_unchanged >= 8
+    assert encoder.n_embedded - n_before <= 12
+
+
+def test_a_photo_without_a_place_is_found_as_such(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    index(list_source(folder), gallery, encoder)
+    assert gallery.count(Filter(is_placed=False)) == 20
+
+
+@pytest.mark.real
+def test_of_the_damaged_files_exactly_the_openable_ones_are_indexed(
+    damaged_folder: Path, gallery: Gallery, encoder: ColorEncoder
+) -> None:
+    with (damaged_folder / "manifest.csv").open() as file:
+        rows = {row["file"]: row["pillow_status"] for row in csv.DictReader(file)}
+    report = index(list_source(damaged_folder), gallery, encoder)
+    assert {Path(key).name for key in report.failures} == {f for f, status in rows.items() if status != "ok"}
+    assert all(report.failures.values())
+    assert report.n_embedded + report.n_known == 130
+
+
+# --- kill -9 ---------------------------------------------------------------------------------------
+
+CHILD = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from fakes import ColorEncoder
+from placeprint.indexer import ingest
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.settings import Settings
+from placeprint.indexer.sources import list_source
+
+class Slow(ColorEncoder):
+    def embed_pixels(self, pixels):
+        time.sleep(0.02)
+        return super().embed_pixels(pixels)
+
+ingest.COMMIT, ingest.BATCH = 16, 8
+encoder = Slow()
+print("begin", flush=True)
+home = Settings(home=Path(sys.argv[1]))
+with Gallery.open_or_create("trips", encoder.fingerprint, settings=home) as gallery:
+    ingest.index(list_source(sys.argv[2]), gallery, encoder, workers=1)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("n_kills", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_ends_as_if_undisturbed(
+    tmp_path: Path, rng: np.random.Generator, n_kills: int
+) -> None:
+    photos = tmp_path / "photos"
+    for i, color in enumerate(rng.integers(0, 255, (240, 3)).tolist()):
+        draw(photos / f"{i:03d}.png", tuple(color))
+    (photos / "050-bad.png").write_bytes(b"no picture")
+    shutil.copy(photos / "007.png", photos / "200-copy.png")
+    whole = run_child(tmp_path / "whole", photos)
+    assert whole == "finished"
+    moments, kills = random.Random(7), 0
+    while kills < n_kills:
+        outcome = run_child(tmp_path / "cut", photos, kill_after_s=moments.uniform(0.0, 1.6))
+        kills += 1
+        if outcome == "finished":  # start again, so that every kill has something to interrupt
+            assert state_of(tmp_path / "cut") == state_of(tmp_path / "whole")
+            shutil.rmtree(tmp_path / "cut")
+    assert run_child(tmp_path / "cut", photos) == "finished"
+    assert state_of(tmp_path / "cut") == state_of(tmp_path / "whole")
+
+
+def run_child(home: Path, photos: Path, *, kill_after_s: float | None = None) -> str:
+    tests = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-c", CHILD, str(home), str(photos), tests]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begin\n"
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+        return "finished" if child.stdout.read() == "end\n" else "killed"
+
+
+def state_of(home: Path) -> tuple[object, ...]:
+    """Ledger and store, whole; and that no photo was embedded in two shards."""
+    with Gallery.open("trips", settings=Settings(home=home)) as gallery:
+        rows = [record for number in gallery.ledger.numbers() for record in gallery.ledger.records(number)]
+        embedded = [record.id for record in rows if record.status == "embedded"]
+        assert len(embedded) == len(set(embedded)) == 240
+        ledger = sorted((record.key, record.status, record.sha256, str(record.error)) for record in rows)
+        return ledger, contents(gallery), json.dumps(sorted(gallery.state.entries))
+
+
+def test_a_damaged_shard_moved_away_is_made_good_by_indexing_again(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "COMMIT", 5)
+    encoder = ColorEncoder()
+    with Gallery.create("trips", encoder.fingerprint, settings=settings) as gallery:
+        index(list_source(folder), gallery, encoder)
+        before, shard = contents(gallery), gallery.ledger.path(2)
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(DamagedLedger, match="Move it away"):
+        Gallery.open("trips", settings=settings, is_rebuilt=True)
+    shard.rename(shard.with_suffix(".damaged"))
+    with Gallery.open("trips", settings=settings, is_rebuilt=True) as gallery:
+        assert len(gallery) == 15
+        report: Report = index(list_source(folder), gallery, encoder)
+        assert (report.n_embedded, report.n_unchanged) == (5, 15)
+        assert contents(gallery) == before
