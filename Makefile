@@ -1,0 +1,55 @@
+# On a fresh machine `make demo` and `make test` do everything; the rest is for development.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PHOTOS ?=
+ENCODER ?=
+WEIGHTS ?=
+
+.PHONY: install demo test lint types serve bench lock wheel clean
+
+install: $(INSTALLED)
+
+# uv installs in seconds what pip installs in minutes; where it is missing, it is put into the
+# environment itself. Hashes are checked against constraints.txt.
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || \
+		{ python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet uv; }
+	@UV=$$(command -v uv || echo $(VENV)/bin/uv); \
+	test -x $(PYTHON) || $$UV venv --quiet $(VENV); \
+	$$UV pip install --quiet --python $(PYTHON) --require-hashes -r constraints.txt && \
+	$$UV pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $@
+
+demo: install
+	@$(VENV)/bin/placeprint demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(ENCODER),--encoder "$(ENCODER)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+
+test: install
+	@$(PYTHON) -m pytest -m "not slow and not gpu and not server"
+
+lint: install types
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+# The checkout is the package: mypy finds it through a folder of links that carries its name.
+types: install
+	@mkdir -p build/types/placeprint
+	@for part in __init__.py py.typed encoders indexer api; do \
+		ln -sfn "$(CURDIR)/$$part" build/types/placeprint/$$part; done
+	@MYPYPATH=build/types $(PYTHON) -m mypy -p placeprint
+
+serve: install
+	@$(VENV)/bin/placeprint serve
+
+bench: install
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done
+
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 --no-header -o constraints.txt
+
+wheel: install
+	@$(PYTHON) -m build --wheel --outdir dist .
+
+clean:
+	rm -rf $(VENV) build dist demo bench *.egg-info
