@@ -84,7 +84,7 @@ CARDS = {
             licence="Apache-2.0",
             training_data="Street scenes drawn by our own program, `encoders/scenes.py`; no photograph",
             source="https://github.com/placeprint/placeprint/blob/main/encoders/train_demonstration.py",
-            sha256="see the fingerprint",
+            sha256="4ef559ad1da85e2ccfe6449a0875d17bd0cf0a0b365f7dde0183076ddeafcb45",
             known_failures=(
                 "Knows drawings only: on photographs its answers mean next to nothing. Its texts are bags"
                 " of a few dozen words."

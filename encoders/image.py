@@ -133,7 +133,7 @@ class TimmEncoder:
             std=(float(preprocess["std"]),) * 3 if "std" in preprocess else tuple(config["std"]),
         )
         self._standardize = _Standardize(self.preprocessing)
-        self.fingerprint = _fingerprint(name, self._model, self.preprocessing, self._model.num_features)
+        self.fingerprint = _fingerprint(name, self._model, self.preprocessing, int(self._model.num_features))
         # Convolutions on two cores: a quarter faster so, with the same answer to rounding.
         self._model = self._model.to(memory_format=torch.channels_last)
 

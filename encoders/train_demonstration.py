@@ -39,7 +39,8 @@ from torch import Tensor, nn
 from .demonstration import EMBEDDING_DIM, INPUT_SIZE, DemonstrationNet, words_of
 from .places import load_places
 from .preprocessing import Preprocessing
-from .scenes import PHRASES, Scene, cues_of, describe, draw, sample_places
+from .scene_painting import draw
+from .scenes import PHRASES, Scene, cues_of, describe, sample_places
 from .sphere import great_circle_km
 
 CUES = tuple(PHRASES)

@@ -1,6 +1,7 @@
 """Encoders: unit vectors, whatever the batch; an identity that changes with the weights; clear refusals."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from placeprint.encoders import weights as weights_module
 from placeprint.encoders.catalog import CARDS, DEFAULT, EncoderCard, load_encoder
+from placeprint.encoders.demonstration import WEIGHTS
 from placeprint.encoders.errors import (
     NoTextTower,
     UnknownEncoder,
@@ -177,6 +179,7 @@ def test_every_card_is_complete_and_true_of_its_model(card: EncoderCard) -> None
         config = open_clip.get_model_config(card.model)
         assert (card.dimension, card.input_size) == (config["embed_dim"], config["vision_cfg"]["image_size"])
     else:
+        assert card.sha256 == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
         encoder = load_encoder(card.name)
         assert card.dimension == encoder.fingerprint.dimension
         assert card.input_size == encoder.preprocessing.size

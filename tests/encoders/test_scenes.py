@@ -7,17 +7,16 @@ import pytest
 
 from placeprint.encoders.demonstration import words_of
 from placeprint.encoders.places import load_places
+from placeprint.encoders.scene_climate import climate, sun_position
+from placeprint.encoders.scene_painting import draw
 from placeprint.encoders.scenes import (
     PHRASES,
     REGION_OF,
     REGIONS,
     Scene,
     caption,
-    climate,
     cues_of,
-    draw,
     sample_places,
-    sun_position,
 )
 
 OCEANIA = set(
