@@ -1,0 +1,226 @@
+"""The figures of an evaluation: intervals, a table, a plot, and JSON.
+
+Intervals are 95 % percentile bootstrap intervals over groups, since photos of one group share their
+luck. Differences are paired: both rows see the same resampled groups. Letters: Q photos, G groups,
+B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.table import Table
+
+from .geolocate import RADII_KM
+from .surface import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One method, photo by photo; arrays are (Q,).
+
+    Attributes:
+        name: of the method.
+        error_km: great-circle distance from its answer to the truth.
+        geoscore: 5000 for no error.
+        bits: log2 of its density at the truth, less the prior's; NaN where it states none.
+        country_hit: whether it names the right country; so does `state_hit`.
+    """
+
+    name: str
+    error_km: Floats
+    geoscore: Floats
+    bits: Floats
+    country_hit: NDArray[np.bool_]
+    state_hit: NDArray[np.bool_]
+
+    def columns(self) -> dict[str, Floats]:
+        """What is averaged over photos, by the name of the figure."""
+        within = {f"within_{radius:g}_km": self.error_km <= radius for radius in RADII_KM}
+        return {name: hit.astype(np.float64) for name, hit in within.items()} | {
+            "mean_km": self.error_km,
+            "geoscore": self.geoscore,
+            "country": self.country_hit.astype(np.float64),
+            "state": self.state_hit.astype(np.float64),
+            "bits": self.bits,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All rows and the calibration of ours.
+
+    Attributes:
+        rows: baselines first, ours last.
+        group: label of each photo, (Q,).
+        covered: for each level, whether the region held the truth, (Q,).
+        stated: for each radius, the stated probability of an error within it, (Q,).
+        best_error_km: error of the default point, which `stated` is about, (Q,).
+        information_bits: stated information over the prior, (Q,).
+        abstained: (Q,).
+        audit: counts of suspicious neighbors.
+        seed: of everything random.
+        n_resamples: B.
+    """
+
+    rows: list[Row]
+    group: NDArray[np.intp]
+    covered: dict[float, NDArray[np.bool_]]
+    stated: dict[float, Floats]
+    best_error_km: Floats
+    information_bits: Floats
+    abstained: NDArray[np.bool_]
+    audit: dict[str, int]
+    seed: int
+    n_resamples: int
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """How often each photo is drawn in each resample of groups, (B, Q)."""
+        _, index = np.unique(self.group, return_inverse=True)
+        n_groups = int(index.max()) + 1
+        rng = np.random.default_rng(self.seed)
+        drawn = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=self.n_resamples)
+        return drawn[:, index].astype(np.float64)
+
+    def interval(self, values: Floats) -> tuple[float, float, float]:
+        """Mean of (Q,) values and its 95 % interval."""
+        means = self._weights @ values / self._weights.sum(axis=1)
+        low, high = np.quantile(means, (0.025, 0.975))
+        return float(values.mean()), float(low), float(high)
+
+    def median_interval(self, values: Floats) -> tuple[float, float, float]:
+        """Median of (Q,) values and its 95 % interval."""
+        order = np.argsort(values)
+        cumulative = np.cumsum(self._weights[:, order], axis=1)
+        place = (cumulative >= cumulative[:, -1:] / 2.0).argmax(axis=1)
+        low, high = np.quantile(values[order][place], (0.025, 0.975))
+        return float(np.median(values)), float(low), float(high)
+
+    def figures(self, row: Row) -> dict[str, tuple[float, float, float]]:
+        """Every figure of a row with its interval."""
+        figures = {name: self.interval(values) for name, values in row.columns().items()}
+        return figures | {"median_km": self.median_interval(row.error_km)}
+
+    def gains(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+        """GeoScore and bits of the last row less each other row's, paired."""
+        ours = self.rows[-1]
+        return {
+            row.name: {
+                "geoscore": self.interval(ours.geoscore - row.geoscore),
+                "bits": self.interval(ours.bits - row.bits),
+            }
+            for row in self.rows[:-1]
+        }
+
+    def calibration_error(self) -> dict[float, float]:
+        """Expected calibration error of the stated probabilities, for each radius."""
+        return {
+            radius: expected_calibration_error(stated, self.best_error_km <= radius)
+            for radius, stated in self.stated.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain JSON types: value, low and high; None for what is not stated."""
+        return {
+            "n_photos": len(self.group),
+            "n_groups": len(np.unique(self.group)),
+            "rows": {row.name: _plain(self.figures(row)) for row in self.rows},
+            "gains": {name: _plain(gain) for name, gain in self.gains().items()},
+            "coverage": _plain(
+                {f"{level:g}": self.interval(hit.astype(float)) for level, hit in self.covered.items()}
+            ),
+            "calibration_error": {f"{radius:g}": error for radius, error in self.calibration_error().items()},
+            "mean_stated_bits": float(self.information_bits.mean()),
+            "abstained": float(self.abstained.mean()),
+            "audit": self.audit,
+            "seed": self.seed,
+            "n_resamples": self.n_resamples,
+        }
+
+    def table(self) -> Table:
+        """The rows, for a terminal, with the intervals of GeoScore and bits."""
+        columns: list[tuple[str, str, Callable[[float], str]]] = [
+            *((f"≤{radius:g} km", f"within_{radius:g}_km", _percent) for radius in RADII_KM),
+            ("median km", "median_km", "{:,.0f}".format),
+            ("mean km", "mean_km", "{:,.0f}".format),
+            ("country", "country", _percent),
+            ("state", "state", _percent),
+            ("GeoScore", "geoscore", "{:,.0f}".format),
+            ("bits", "bits", "{:.2f}".format),
+        ]
+        coverage = ", ".join(f"{level:.0%}: {hit.mean():.1%}" for level, hit in self.covered.items())
+        table = Table(caption=f"Coverage of regions {coverage}. Brackets: 95 % intervals over groups.")
+        table.add_column("method")
+        for title, _, _ in columns:
+            table.add_column(title, justify="right")
+        for row in self.rows:
+            figures = self.figures(row)
+            cells = [_cell(figures[key], shown, key in ("geoscore", "bits")) for _, key, shown in columns]
+            table.add_row(row.name, *cells)
+        return table
+
+    def plot(self, path: str | Path) -> None:
+        """Draw error curves, stated against observed probabilities, and coverage, to an image file."""
+        figure = Figure(figsize=(15.0, 4.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        errors, reliability, coverage = figure.subplots(1, 3)
+        for row in self.rows:
+            share = np.arange(1, len(row.error_km) + 1) / len(row.error_km)
+            errors.step(np.sort(np.maximum(row.error_km, 0.1)), share, where="post", label=row.name)
+        errors.set(xscale="log", xlabel="error, km", ylabel="share of photos", xlim=(1.0, 20_040.0))
+        errors.legend(fontsize="small")
+        reliability.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        for radius, stated in self.stated.items():
+            means, observed = _reliability(stated, self.best_error_km <= radius)
+            reliability.plot(means, observed, marker="o", label=f"within {radius:g} km")
+        reliability.set(xlabel="stated probability", ylabel="observed share")
+        reliability.legend(fontsize="small")
+        levels = list(self.covered)
+        held = np.array([self.interval(self.covered[level].astype(float)) for level in levels])
+        spread = np.abs(held[:, 1:] - held[:, :1]).T
+        coverage.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        coverage.errorbar(levels, held[:, 0], yerr=spread, fmt="o", capsize=4)
+        coverage.set(xlabel="level of the region", ylabel="share of truths inside", xlim=(0, 1), ylim=(0, 1))
+        figure.savefig(path, dpi=150)
+
+
+def expected_calibration_error(stated: Floats, hit: NDArray[np.bool_], *, n_bins: int = 10) -> float:
+    """Mean gap between stated probabilities and what happened, over equally wide bins, by their size."""
+    bins = np.minimum((stated * n_bins).astype(int), n_bins - 1)
+    gap = np.bincount(bins, stated - hit, minlength=n_bins)
+    return float(np.abs(gap).sum() / len(stated))
+
+
+def _reliability(stated: Floats, hit: NDArray[np.bool_], n_bins: int = 10) -> tuple[Floats, Floats]:
+    """Mean stated probability and observed share of each tenth of the photos."""
+    parts = [part for part in np.array_split(np.argsort(stated, kind="stable"), n_bins) if len(part)]
+    return (
+        np.array([stated[part].mean() for part in parts]),
+        np.array([hit[part].mean() for part in parts]),
+    )
+
+
+def _plain(figures: dict[str, tuple[float, float, float]]) -> dict[str, list[float | None]]:
+    return {
+        name: [None if np.isnan(value) else value for value in figure] for name, figure in figures.items()
+    }
+
+
+def _percent(value: float) -> str:
+    return f"{100.0 * value:.1f} %"
+
+
+def _cell(figure: tuple[float, float, float], shown: Callable[[float], str], with_interval: bool) -> str:
+    if np.isnan(figure[0]):
+        return "–"
+    interval = f" [{shown(figure[1])}, {shown(figure[2])}]" if with_interval else ""
+    return shown(figure[0]) + interval

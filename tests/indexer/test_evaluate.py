@@ -1,0 +1,227 @@
+"""Metrics in closed form, and the evaluation of synthetic galleries whose answers are known.
+
+Claims: scores and thresholds have their published values; photos are never located by their own
+group; constants, folds and intervals are what they say; informative embeddings beat every
+baseline, and noise does not lose to the prior.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
+from placeprint.indexer.evaluate import (
+    HeldOut,
+    evaluate,
+    fold_of_groups,
+    geoscore,
+    held_out_neighbors,
+    leakage_audit,
+    share_within,
+)
+from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
+from placeprint.indexer.surface_model import default_surface_model
+
+
+def gallery(*, noise_km, n_places=45, n_each=2, seed=0):
+    """Places with several photos each, whose embedding is the place moved by about `noise_km`."""
+    rng = np.random.default_rng(seed)
+    lonlat = np.repeat(uniform_on_sphere(n_places, rng), n_each, axis=0)
+    embeddings = unit_vectors(lonlat) + rng.normal(0.0, noise_km / EARTH_RADIUS_KM, (len(lonlat), 3))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings, lonlat, np.repeat(np.arange(n_places), n_each).tolist()
+
+
+@pytest.fixture(scope="module")
+def informative():
+    return evaluate(
+        held_out_neighbors(*gallery(noise_km=1500.0, n_places=90, n_each=1), k=40),
+        n_folds=2,
+        n_resamples=200,
+    )
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return evaluate(held_out_neighbors(*gallery(noise_km=1e7), k=40), n_folds=2, n_resamples=200)
+
+
+def by_name(evaluation):
+    return {row.name: row for row in evaluation.rows}
+
+
+@pytest.mark.parametrize(
+    ("error_km", "score"), [(0.0, 5000.0), (1.0, 4996.7), (25.0, 4917.0), (750.0, 3025.2)]
+)
+def test_geoscore_has_its_published_values(error_km, score):
+    assert geoscore(np.array(error_km)) == pytest.approx(score, abs=0.05)
+
+
+def test_an_error_of_exactly_the_radius_is_within_it():
+    assert share_within(np.array([24.9, 25.0, 25.1, 30.0]), 25.0) == 0.5
+
+
+def test_calibration_error_is_zero_for_honest_probabilities():
+    assert expected_calibration_error(np.full(4, 0.25), np.array([True, False, False, False])) == 0.0
+
+
+def test_calibration_error_is_the_gap_of_overconfident_ones():
+    stated, hit = np.array([0.95] * 4 + [0.05] * 4), np.array([True, False, True, False] + [False] * 4)
+    assert expected_calibration_error(stated, hit) == pytest.approx((0.45 + 0.05) / 2)
+
+
+def test_a_certain_probability_falls_into_the_last_bin():
+    assert expected_calibration_error(np.ones(2), np.array([True, True])) == 0.0
+
+
+def test_neighbors_are_never_of_the_own_group():
+    photos = held_out_neighbors(*gallery(noise_km=100.0), k=90)
+    used = np.isfinite(photos.similarity)
+    assert used.sum(axis=1) == pytest.approx(88)
+    assert not (used & (photos.group[photos.neighbor] == photos.group[:, None])).any()
+
+
+def test_neighbors_come_most_similar_first():
+    photos = held_out_neighbors(*gallery(noise_km=100.0), k=10)
+    assert (np.diff(photos.similarity, axis=1) <= 0.0).all()
+
+
+def test_what_is_too_near_is_excluded_though_of_another_group():
+    embeddings, lonlat, _ = gallery(noise_km=100.0)
+    photos = held_out_neighbors(embeddings, lonlat, list(range(len(lonlat))), k=5, exclude_km=1.0)
+    assert not (photos.neighbor_lonlat[:, 0] == lonlat).all(axis=1).any()
+
+
+def test_without_groups_photos_of_one_place_are_one_group():
+    embeddings, lonlat, groups = gallery(noise_km=100.0)
+    assert np.array_equal(held_out_neighbors(embeddings, lonlat).group, groups)
+
+
+def test_the_audit_counts_close_and_identical_neighbors():
+    lonlat = np.array([[0.0, 0.0], [0.005, 0.0], [50.0, 0.0]])
+    embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    audit = leakage_audit(held_out_neighbors(embeddings, lonlat, [0, 1, 2]))
+    assert list(audit.values()) == [2, 2]
+
+
+def test_a_photo_without_neighbors_raises_no_alarm():
+    alone = HeldOut(np.zeros((1, 2)), np.zeros(1, int), np.full((1, 1), -np.inf), np.zeros((1, 1), int))
+    assert list(leakage_audit(alone).values()) == [0, 0]
+
+
+def test_a_group_lies_in_one_fold_and_folds_are_even():
+    fold = fold_of_groups(np.repeat(np.arange(50), 3), 5, seed=1)
+    assert (fold.reshape(50, 3) == fold.reshape(50, 3)[:, :1]).all()
+    assert np.bincount(fold) == pytest.approx(30)
+
+
+def test_each_model_is_fitted_on_the_groups_of_the_other_folds(monkeypatch):
+    photos = held_out_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    fold, calls = fold_of_groups(photos.group, 5, seed=0), []
+
+    def spy(similarity, places, truth, gallery_lonlat, **options):
+        calls.append((options["groups"], similarity))
+        return default_surface_model()
+
+    monkeypatch.setattr("placeprint.indexer.evaluate.fit_surface_model", spy)
+    evaluate(photos, n_folds=5, seed=0, n_resamples=2)
+    expected = [photos.group[fold != one].tolist() for one in range(5)]
+    assert [groups for groups, _ in calls] == expected * 2  # ours, then the nearest photo alone
+    assert np.array_equal(calls[5][1], photos.similarity[fold != 0, :1])
+
+
+def test_informative_embeddings_beat_every_baseline_beyond_chance(informative):
+    for name in ("prior", "random photo", "nearest photo"):
+        assert informative.gains()[name]["geoscore"][1] > 0.0
+    for name in ("prior", "nearest photo"):
+        assert informative.gains()[name]["bits"][1] > 0.0
+
+
+def test_noise_does_not_lose_to_the_prior_and_mostly_abstains(noise):
+    rows = by_name(noise)
+    assert rows["ours, mode"].bits.mean() > -0.05
+    assert noise.abstained.mean() > 0.9
+
+
+def test_the_constant_answer_beats_a_random_photo_where_photos_cluster():
+    lonlat = np.vstack(
+        [(0.0, 50.0) + np.random.default_rng(0).normal(0.0, 3.0, (15, 2)), gallery(noise_km=1.0)[1][:5]]
+    )
+    photos = held_out_neighbors(np.ones((20, 1)), lonlat, k=5)
+    rows = by_name(evaluate(photos, n_folds=2, n_resamples=10))
+    assert rows["prior"].geoscore.mean() > rows["random photo"].geoscore.mean()
+
+
+def test_the_prior_says_nothing_over_itself_and_a_random_photo_states_nothing(informative):
+    rows = by_name(informative)
+    assert not rows["prior"].bits.any()
+    assert np.isnan(rows["random photo"].bits).all()
+
+
+def test_informative_photos_name_their_country_more_often_than_noise(informative, noise):
+    found = [by_name(one)["ours, mode"].country_hit.mean() for one in (informative, noise)]
+    assert found[0] > found[1] + 0.05
+
+
+def test_the_evaluation_is_the_same_every_time():
+    photos = held_out_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    first, second = (evaluate(photos, n_folds=2, n_resamples=20).to_dict() for _ in range(2))
+    assert first == second
+
+
+def made_up(errors, group):
+    errors = np.array(errors)
+    hit = np.ones(len(errors), bool)
+    row = Row("ours", errors, geoscore(errors), np.zeros(len(errors)), hit, hit)
+    return Evaluation(
+        [row], np.array(group), {0.9: hit}, {25.0: np.ones(len(errors))}, errors, errors, ~hit, {}, 0, 500
+    )
+
+
+def test_intervals_resample_groups_not_photos():
+    values = np.repeat([0.0, 1.0], 50)
+    grouped, alone = made_up(values, np.repeat([0, 1], 50)), made_up(values, np.arange(100))
+    # With two groups a resample is all 0, all 1 or half; with a hundred it stays near a half.
+    assert grouped.interval(values) == (0.5, 0.0, 1.0)
+    _, low, high = alone.interval(values)
+    assert 0.35 < low < 0.5 < high < 0.65
+
+
+def test_a_paired_gain_has_no_spread_when_rows_differ_by_a_constant():
+    evaluation = made_up([1.0, 5000.0, 300.0], [0, 1, 2])
+    better = evaluation.rows[0]
+    worse = Row(
+        "worse",
+        better.error_km,
+        better.geoscore - 10.0,
+        better.bits - 1.0,
+        ~better.country_hit,
+        better.state_hit,
+    )
+    both = Evaluation(**(vars(evaluation) | {"rows": [worse, better]}))
+    assert both.gains()["worse"]["geoscore"] == pytest.approx((10.0, 10.0, 10.0))
+
+
+def test_the_median_interval_holds_the_median():
+    evaluation = made_up(np.arange(101.0), np.arange(101))
+    middle, low, high = evaluation.median_interval(np.arange(101.0))
+    assert middle == 50.0
+    assert 30.0 < low < 50.0 < high < 70.0
+
+
+def test_the_figures_are_plain_json(informative):
+    figures = json.loads(json.dumps(informative.to_dict(), allow_nan=False))
+    assert figures["rows"]["random photo"]["bits"] == [None, None, None]
+    assert figures["n_groups"] == 90
+
+
+def test_the_table_has_a_row_for_each_method(informative):
+    table = informative.table()
+    assert list(table.columns[0].cells) == [row.name for row in informative.rows]
+    assert list(table.columns[-1].cells)[1] == "–"
+
+
+def test_the_plot_is_written(informative, tmp_path):
+    informative.plot(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
