@@ -182,8 +182,10 @@ def locate(
 
 @app.command()
 def evaluate(
-    queries: Annotated[Path, typer.Argument(help="Photos of known place: any source `index` takes.")],
     gallery: GalleryName,
+    queries: Annotated[
+        Path | None, typer.Argument(help="Photos of known place, any source; by default the gallery's own.")
+    ] = None,
     group_column: Annotated[
         str | None, typer.Option(help="Column of what belongs together; it is hidden from its own photos.")
     ] = None,
@@ -198,29 +200,34 @@ def evaluate(
     Photos that are in the gallery do not see themselves nor their group, and the probabilities
     that judge them are fitted on other groups. Example: placeprint evaluate queries.csv -g trips
     """
-    from ..indexer.evaluate import evaluate_source
+    from ..indexer.evaluate import evaluate_gallery, evaluate_source
     from ..indexer.gallery import Gallery
     from ..indexer.sources import list_source
     from . import console
 
-    items = list_source(queries, group_column=group_column)
-    with Gallery.open(gallery) as opened:
-        encoder = _encoder_of(opened)
-        with console.counting_progress("neighbors", as_json=as_json) as counting:
-            evaluation, skipped = evaluate_source(
-                items, opened, encoder, exclude_km=exclude_km, seed=seed, progress=counting
+    items = list_source(queries, group_column=group_column) if queries else None
+    skipped: list[str] = []
+    with (
+        Gallery.open(gallery) as opened,
+        console.counting_progress("neighbors", as_json=as_json) as counting,
+    ):
+        if items is None:
+            figures = evaluate_gallery(opened, exclude_km=exclude_km, seed=seed, progress=counting)
+        else:
+            figures, skipped = evaluate_source(
+                items, opened, _encoder_of(opened), exclude_km=exclude_km, seed=seed, progress=counting
             )
     if as_json:
-        print(json.dumps(evaluation.to_dict()))
+        typer.echo(json.dumps(figures.to_dict()))
     else:
-        console.out.print(evaluation.table())
-        console.out.print(evaluation.summary())
-        if skipped:
-            console.err.print(f"{len(skipped)} photos were left out, the first: {skipped[0]}", soft_wrap=True)
+        console.out.print(figures.table())
+        console.out.print(figures.summary(), markup=False)
+    if skipped:
+        console.err.print(f"{len(skipped)} photos were left out; the first: {skipped[0]}", soft_wrap=True)
     if out is not None:
-        out.write_text(json.dumps(evaluation.to_dict(), indent=1))
+        out.write_text(json.dumps(figures.to_dict(), indent=1))
     if plot is not None:
-        evaluation.plot(plot)
+        figures.plot(plot)
 
 
 @app.command()

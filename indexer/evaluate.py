@@ -1,15 +1,17 @@
-"""How well a gallery's own photos are located, against baselines that any method must beat.
+"""How well a gallery locates photos of known place, against baselines that any method must beat.
 
-Every photo is located by photos of other groups (site, sequence, author), and by a model fitted on
-other folds of groups. Its own group is taken out of the prior too. Thresholds are inclusive (an
-error of exactly 25 km is within 25 km); distances are great-circle km. Letters: Q photos, K
-neighbors, R radii.
+A photo is located by photos of other groups (site, sequence, author) than its own, its group is
+taken out of the prior too, and where it belongs to the gallery, the model was fitted on other folds
+of groups. Thresholds are inclusive (an error of exactly 25 km is within 25 km); distances are
+great-circle km. Letters: Q photos, N photos of the gallery, K neighbors, R radii.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +20,126 @@ from ..encoders.places import load_places
 from ..encoders.sphere import great_circle_km, lonlat_of
 from .calibrate import fit_surface_model
 from .evaluation_report import Evaluation, Row
+from .gallery import Gallery
 from .geolocate import GEOSCORE_KM, RADII_KM, Location, geoscore_optimum, locate
+from .held_out import HeldOut, held_out, held_out_from
 from .prior import Prior
+from .queries import read_queries
+from .sources import Item
 from .surface import Floats
+from .surface_model import SurfaceModel
+
+if TYPE_CHECKING:  # it loads torch, which an encoder may do without
+    from ..encoders.image import ImageEncoder
 
 _SAME_KM = 1.0
 _SAME_SIMILARITY = 0.999
-_BLOCK = 1024  # queries whose similarities to the whole gallery are held at once
 _CONSTANT_SAMPLES = 2048
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Photos, each with its nearest neighbors from other groups, most similar first.
+class Trial:
+    """What an evaluation is about: the photos asked, those fitted on, and the gallery.
 
     Attributes:
-        lonlat: the photos' places, (Q, 2).
-        group: whole-number label of each photo, (Q,).
-        similarity: (Q, K), -inf where fewer than K are left.
-        neighbor: row of each neighbor, (Q, K).
+        queries: with their neighbors of other groups.
+        fitting: photos of the gallery that the model is fitted on; may be the queries themselves.
+        lonlat: places of the whole gallery, (N, 2).
+        group: their groups, (N,).
+        n_folds: of groups; where no query is of a group of the gallery, one fit does for all.
+        seed: of folds, samples, the random photo and the bootstrap.
     """
 
+    queries: HeldOut
+    fitting: HeldOut
     lonlat: Floats
-    group: NDArray[np.intp]
-    similarity: Floats
-    neighbor: NDArray[np.intp]
+    group: NDArray[np.str_]
+    n_folds: int = 5
+    seed: int = 0
 
-    @property
-    def neighbor_lonlat(self) -> Floats:
-        """Places of the neighbors, (Q, K, 2)."""
-        return self.lonlat[self.neighbor]
+    @cached_property
+    def prior(self) -> Prior:
+        """Of the whole gallery."""
+        return Prior.from_lonlat(self.lonlat, groups=self.group)
+
+    def prior_without(self, group: str) -> Prior:
+        """Of the gallery without one group."""
+        own = self.lonlat[self.group == group]
+        return self.prior.without(own) if len(own) else self.prior
+
+    def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]]:
+        """For each fold: which queries are asked, which photos are fitted on, which gallery is known."""
+        names = np.unique(np.concatenate([self.queries.group, self.fitting.group, self.group]))
+        if not np.isin(self.queries.group, self.group).any():
+            yield tuple(np.ones(n, bool) for n in (len(self.queries), len(self.fitting), len(self.group)))
+            return
+        fold = fold_of_groups(np.arange(len(names)), self.n_folds, self.seed)
+        groups = (self.queries.group, self.fitting.group, self.group)
+        parts = [fold[np.searchsorted(names, group)] for group in groups]
+        for one in range(self.n_folds):
+            if (parts[0] == one).any():
+                yield parts[0] == one, parts[1] != one, parts[2] != one
+
+    def models(
+        self, *, k: int | None = None, levels: Sequence[float] = (0.5, 0.9)
+    ) -> Iterator[tuple[NDArray[np.intp], SurfaceModel]]:
+        """Rows of queries with the model that may judge them, fitted with the first k neighbors."""
+        for asked, fitted, _ in self.folds():
+            part = self.fitting.take(fitted)
+            yield np.flatnonzero(asked), fit_surface_model(
+                part.similarity[:, :k], part.neighbor_lonlat[:, :k], part.lonlat, self.lonlat,
+                groups=part.group.tolist(), gallery_groups=self.group.tolist(), levels=levels,
+            )  # fmt: skip
+
+
+def evaluate_source(
+    items: Sequence[Item],
+    gallery: Gallery,
+    encoder: ImageEncoder,
+    *,
+    exclude_km: float = 0.0,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> tuple[Evaluation, list[str]]:
+    """Judge a gallery by photos of known place, which may be its own.
+
+    Args:
+        items: the photos, see `list_source`; their places from the source or from EXIF.
+        gallery: to be judged.
+        encoder: of the gallery.
+        exclude_km: hide the gallery's photos nearer than this to a query, besides its group.
+        seed: of everything random.
+        progress: called with photos done and their number.
+
+    Returns:
+        The figures, and a line for each photo that could not be asked.
+
+    Raises:
+        UnreadableSource: none of them could be asked.
+    """
+    queries = read_queries(items, gallery, encoder)
+    asked = held_out(
+        gallery, queries.embeddings, queries.lonlat, queries.groups,
+        ids=queries.ids, exclude_km=exclude_km, progress=progress,
+    )  # fmt: skip
+    own = asked if queries.are_all_in_gallery else held_out_from(gallery, progress=progress)
+    return evaluate(_trial(gallery, asked, own, seed)), queries.skipped
+
+
+def evaluate_gallery(
+    gallery: Gallery, *, exclude_km: float = 0.0, seed: int = 0, progress: Progress = lambda done, total: None
+) -> Evaluation:
+    """Judge a gallery by its own placed photos, at most 2,000 of them."""
+    asked = held_out_from(gallery, exclude_km=exclude_km, seed=seed, progress=progress)
+    return evaluate(_trial(gallery, asked, asked, seed))
+
+
+def _trial(gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int) -> Trial:
+    photos, lonlat = gallery.placed()
+    groups = np.array([photo.group or photo.id for photo in photos], dtype=str)
+    return Trial(queries, fitting, lonlat, groups, seed=seed)
 
 
 def geoscore(error_km: Floats) -> Floats:
@@ -61,91 +153,48 @@ def share_within(error_km: Floats, radius_km: float) -> float:
     return float(np.mean(np.asarray(error_km) <= radius_km))
 
 
-def held_out_neighbors(
-    embeddings: NDArray[np.floating],
-    lonlat: Floats,
-    groups: Sequence[Hashable] | None = None,
-    *,
-    k: int = 200,
-    exclude_km: float = 0.0,
-) -> HeldOut:
-    """Nearest neighbors of each photo among the photos of other groups.
-
-    Args:
-        embeddings: unit length, (Q, D).
-        lonlat: places, (Q, 2).
-        groups: label of each photo, (Q,); its place when left out.
-        k: neighbors at most.
-        exclude_km: leave out photos nearer than this as well, whatever their group.
-    """
-    labels: Sequence[Hashable] = groups if groups is not None else [tuple(place) for place in lonlat.tolist()]
-    number: dict[Hashable, int] = {}
-    group = np.array([number.setdefault(label, len(number)) for label in labels], dtype=np.intp)
-    k = min(k, len(lonlat))
-    similarity, neighbor = np.empty((len(lonlat), k)), np.empty((len(lonlat), k), dtype=np.intp)
-    for start in range(0, len(lonlat), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block = np.asarray(embeddings[rows] @ embeddings.T, dtype=np.float64)
-        block[group[rows, None] == group] = -np.inf
-        if exclude_km > 0.0:
-            block[great_circle_km(lonlat[rows, None], lonlat) < exclude_km] = -np.inf
-        neighbor[rows] = np.argsort(-block, axis=1, kind="stable")[:, :k]
-        similarity[rows] = np.take_along_axis(block, neighbor[rows], axis=1)
-    return HeldOut(np.asarray(lonlat, dtype=np.float64), group, similarity, neighbor)
-
-
 def fold_of_groups(group: NDArray[np.intp], n_folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold of each photo, (Q,): a group lies in one fold."""
+    """Fold of each photo, (Q,), from its group's number: a group lies in one fold."""
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     fold: NDArray[np.intp] = order[group] % n_folds
     return fold
 
 
-def cross_fitted_locations(photos: HeldOut, *, n_folds: int = 5, seed: int = 0) -> list[Location]:
-    """Locate each photo by a model fitted on the groups of the other folds."""
-    prior = Prior.from_lonlat(photos.lonlat, groups=photos.group)
-    fold, places = fold_of_groups(photos.group, n_folds, seed), photos.neighbor_lonlat
-    result: dict[int, Location] = {}
-    for one in range(n_folds):
-        fitted = fold != one
-        model = fit_surface_model(
-            photos.similarity[fitted],
-            places[fitted],
-            photos.lonlat[fitted],
-            photos.lonlat,
-            groups=photos.group[fitted].tolist(),
-            gallery_groups=photos.group.tolist(),
-        )
-        for row in np.flatnonzero(~fitted).tolist():
-            own_prior = prior.without(photos.lonlat[photos.group == photos.group[row]])
-            result[row] = locate(photos.similarity[row], places[row], own_prior, model, seed=seed)
-    return [result[row] for row in range(len(photos.lonlat))]
+def cross_fitted_locations(trial: Trial) -> list[Location]:
+    """Locate each query by a model fitted on the groups of the other folds."""
+    queries, result = trial.queries, {}
+    for rows, model in trial.models():
+        for row in rows.tolist():
+            prior = trial.prior_without(queries.group[row])
+            result[row] = locate(
+                queries.similarity[row], queries.neighbor_lonlat[row], prior, model, seed=trial.seed
+            )
+    return [result[row] for row in range(len(queries))]
 
 
-def evaluate(photos: HeldOut, *, n_folds: int = 5, seed: int = 0, n_resamples: int = 1000) -> Evaluation:
+def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
     """Measure the located photos and the baselines.
 
     The rows: `prior`, one answer for all, the point with the best expected GeoScore over the
-    photos of the other folds; `random photo` of another group; `nearest photo`, with the density
-    of a model fitted for it alone (K = 1); and ours, by its mode and by its GeoScore point.
+    gallery without the query's fold; `random photo` of another group; `nearest photo`, with the
+    density of a model fitted for it alone (K = 1); and ours, by its mode and by its GeoScore point.
 
     Args:
-        photos: see `held_out_neighbors`.
-        n_folds: of groups, for fitting.
-        seed: of folds, samples, the random photo and the bootstrap.
+        trial: the photos and the gallery.
         n_resamples: of the bootstrap over groups.
     """
-    locations = cross_fitted_locations(photos, n_folds=n_folds, seed=seed)
-    log_prior = _log_priors(photos)
+    photos = trial.queries
+    locations = cross_fitted_locations(trial)
+    log_prior = _log_priors(trial)
     bits = (_log_densities(photos, locations) - log_prior) / np.log(2.0)
-    nearest_bits = (_nearest_log_densities(photos, n_folds, seed) - log_prior) / np.log(2.0)
+    nearest_bits = (_nearest_log_densities(trial) - log_prior) / np.log(2.0)
     best_country, best_state = _named_answers(locations)
     names = (best_country, best_state)
     zeros, unknown = np.zeros(len(bits)), np.full(len(bits), np.nan)
     geoscore_points = np.array([one.geoscore_point for one in locations])
     rows = [
-        _row("prior", photos, _constant_points(photos, n_folds, seed), zeros),
-        _row("random photo", photos, _random_points(photos, seed), unknown),
+        _row("prior", photos, _constant_points(trial), zeros),
+        _row("random photo", photos, _random_points(trial), unknown),
         _row("nearest photo", photos, photos.neighbor_lonlat[:, 0], nearest_bits),
         _row("ours, mode", photos, np.array([one.mode for one in locations]), bits, names),
         _row("ours, GeoScore point", photos, geoscore_points, bits, names),
@@ -154,7 +203,7 @@ def evaluate(photos: HeldOut, *, n_folds: int = 5, seed: int = 0, n_resamples: i
     levels = sorted(locations[0].region_thresholds)
     return Evaluation(
         rows=rows,
-        group=photos.group,
+        group=np.unique(photos.group, return_inverse=True)[1],
         covered={
             level: np.array(
                 [one.is_covered(place, level) for one, place in zip(locations, photos.lonlat, strict=True)]
@@ -166,7 +215,7 @@ def evaluate(photos: HeldOut, *, n_folds: int = 5, seed: int = 0, n_resamples: i
         information_bits=np.array([one.information_bits for one in locations]),
         abstained=np.array([one.abstain for one in locations]),
         audit=leakage_audit(photos),
-        seed=seed,
+        seed=trial.seed,
         n_resamples=n_resamples,
     )
 
@@ -212,13 +261,13 @@ def _named_answers(locations: Sequence[Location]) -> tuple[NDArray[np.object_], 
     return np.array(country, dtype=object), np.array(state, dtype=object)
 
 
-def _log_priors(photos: HeldOut) -> Floats:
-    """Log density of the prior at each photo's place, its own group taken out."""
-    prior = Prior.from_lonlat(photos.lonlat, groups=photos.group)
-    result = np.empty(len(photos.lonlat))
+def _log_priors(trial: Trial) -> Floats:
+    """Log density of the prior at each query's place, its own group taken out."""
+    photos = trial.queries
+    result = np.empty(len(photos))
     for group in np.unique(photos.group):
         own = photos.group == group
-        result[own] = prior.without(photos.lonlat[own]).log_density(photos.lonlat[own])
+        result[own] = trial.prior_without(group).log_density(photos.lonlat[own])
     return result
 
 
@@ -227,43 +276,30 @@ def _log_densities(photos: HeldOut, locations: Sequence[Location]) -> Floats:
     return np.array([one.surface.log_density(place[None])[0] for one, place in pairs])
 
 
-def _nearest_log_densities(photos: HeldOut, n_folds: int, seed: int) -> Floats:
+def _nearest_log_densities(trial: Trial) -> Floats:
     """Log density at the truth under the same family of models, fitted with one neighbor."""
-    prior = Prior.from_lonlat(photos.lonlat, groups=photos.group)
-    fold, places = fold_of_groups(photos.group, n_folds, seed), photos.neighbor_lonlat[:, :1]
-    similarity, result = photos.similarity[:, :1], np.empty(len(photos.lonlat))
-    for one in range(n_folds):
-        fitted = fold != one
-        model = fit_surface_model(
-            similarity[fitted],
-            places[fitted],
-            photos.lonlat[fitted],
-            photos.lonlat,
-            groups=photos.group[fitted].tolist(),
-            gallery_groups=photos.group.tolist(),
-            levels=(),
-        )
-        for row in np.flatnonzero(~fitted).tolist():
-            own_prior = prior.without(photos.lonlat[photos.group == photos.group[row]])
-            surface = model.surface(similarity[row], places[row], own_prior)
+    photos, result = trial.queries, np.empty(len(trial.queries))
+    for rows, model in trial.models(k=1, levels=()):
+        for row in rows.tolist():
+            nearest = photos.similarity[row, :1], photos.neighbor_lonlat[row, :1]
+            surface = model.surface(*nearest, trial.prior_without(photos.group[row]))
             result[row] = surface.log_density(photos.lonlat[row : row + 1])[0]
     return result
 
 
-def _constant_points(photos: HeldOut, n_folds: int, seed: int) -> Floats:
+def _constant_points(trial: Trial) -> Floats:
     """The best constant answer for each fold, learned from the others: (Q, 2)."""
-    fold, points = fold_of_groups(photos.group, n_folds, seed), np.empty_like(photos.lonlat)
-    for one in range(n_folds):
-        fitted = fold != one
-        prior = Prior.from_lonlat(photos.lonlat[fitted], groups=photos.group[fitted])
-        samples = prior.mixture.sample_vectors(_CONSTANT_SAMPLES, seed=seed)
-        points[~fitted] = lonlat_of(geoscore_optimum(samples))
+    points = np.empty_like(trial.queries.lonlat)
+    for asked, _, known in trial.folds():
+        prior = Prior.from_lonlat(trial.lonlat[known], groups=trial.group[known])
+        samples = prior.mixture.sample_vectors(_CONSTANT_SAMPLES, seed=trial.seed)
+        points[asked] = lonlat_of(geoscore_optimum(samples))
     return points
 
 
-def _random_points(photos: HeldOut, seed: int) -> Floats:
-    """The place of a random photo of another group, for each photo: (Q, 2)."""
-    rng = np.random.default_rng(seed)
-    drawn = [rng.choice(np.flatnonzero(photos.group != own)) for own in photos.group]
-    points: Floats = photos.lonlat[np.array(drawn)]
+def _random_points(trial: Trial) -> Floats:
+    """The place of a random photo of the gallery of another group, for each query: (Q, 2)."""
+    rng = np.random.default_rng(trial.seed)
+    drawn = [rng.choice(np.flatnonzero(trial.group != own)) for own in trial.queries.group]
+    points: Floats = trial.lonlat[np.array(drawn)]
     return points

@@ -146,6 +146,25 @@ class Evaluation:
             "n_resamples": self.n_resamples,
         }
 
+    def summary(self) -> str:
+        """What the table does not say: gains over the baselines, calibration, and warnings."""
+        lines = []
+        for name, gain in self.gains().items():
+            parts = [
+                f"{shown.format(*gain[key])} {unit}"
+                for key, unit, shown in (
+                    ("geoscore", "GeoScore", "{:+.0f} [{:+.0f}, {:+.0f}]"),
+                    ("bits", "bits", "{:+.2f} [{:+.2f}, {:+.2f}]"),
+                )
+                if not np.isnan(gain[key][0])
+            ]
+            lines.append(f"{self.rows[-1].name} over {name}: {', '.join(parts)}")
+        errors = ", ".join(f"{radius:g} km {error:.3f}" for radius, error in self.calibration_error().items())
+        lines.append(f"calibration error of the stated probabilities: {errors}")
+        lines.append(f"abstained: {self.abstained.mean():.1%} of {len(self.group):,} photos")
+        lines += [f"look at: {count} photos, {what}" for what, count in self.audit.items() if count]
+        return "\n".join(lines)
+
     def table(self) -> Table:
         """The rows, for a terminal, with the intervals of GeoScore and bits."""
         columns: list[tuple[str, str, Callable[[float], str]]] = [

@@ -209,18 +209,16 @@ def geoscore_optimum(samples: Floats) -> Floats:
     candidates = samples[:: max(1, len(samples) // _N_CANDIDATES)]
     best: Floats = candidates[np.argmax(np.exp(_scaled_angles(candidates, samples)).sum(axis=1))]
     score = np.exp(_scaled_angles(best[None], samples)).sum()
-    step = 1.0
     for _ in range(20):
         cosine = np.clip(samples @ best, -1.0, 1.0)
         # Near a sample the pull has no direction; 1e-3 is 6 km.
         pull = np.exp(_scaled_angles(best[None], samples)[0]) / np.maximum(np.sqrt(1.0 - cosine**2), 1e-3)
-        moved = best + step * (pull @ (samples - cosine[:, None] * best)) / pull.sum()
+        moved = best + (pull @ (samples - cosine[:, None] * best)) / pull.sum()
         moved /= np.linalg.norm(moved)
         improved = np.exp(_scaled_angles(moved[None], samples)).sum()
-        if improved > score:
-            best, score = moved, improved
-        else:
-            step /= 2.0
+        if improved <= score:
+            break
+        best, score = moved, improved
     return best
 
 

@@ -45,10 +45,15 @@ def payload_of(record: Record) -> dict[str, Any]:
         payload[PLACE] = {"lon": record.lon, "lat": record.lat}
         for resolution in H3_RESOLUTIONS:
             payload[f"_h3_{resolution}"] = h3.latlng_to_cell(record.lat, record.lon, resolution)
-        group = group or payload["_h3_5"]
+        group = group or group_at(record.lon, record.lat)
     if group is not None:
         payload[GROUP] = group
     return payload
+
+
+def group_at(lon: float, lat: float) -> str:
+    """The group of a photo whose source names none: the H3 cell of some 250 km² around its place."""
+    return str(h3.latlng_to_cell(lat, lon, 5))
 
 
 def photo_of(point: Found) -> Photo:

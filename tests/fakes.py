@@ -1,6 +1,6 @@
 """Stand-ins that mean something: an encoder of mean colors, rows and vectors made up on the spot."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from placeprint.encoders.errors import NoTextTower
 from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.preprocessing import Preprocessing
+from placeprint.encoders.sphere import great_circle_km
+from placeprint.indexer.held_out import HeldOut
 from placeprint.indexer.ledger import Record
 
 
@@ -52,3 +54,22 @@ def unit_rows(rng: np.random.Generator, n: int, dimension: int = 8) -> NDArray[n
     vectors = rng.normal(size=(n, dimension))
     unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("f4")
     return unit
+
+
+def exact_neighbors(
+    embeddings: NDArray[np.floating],
+    lonlat: NDArray[np.float64],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    k: int = 200,
+    exclude_km: float = 0.0,
+) -> HeldOut:
+    """Neighbors of other groups by a scan of all pairs; without groups, photos of one place are one."""
+    labels = groups if groups is not None else [tuple(place) for place in lonlat.tolist()]
+    group = np.array([str(label) for label in labels])
+    similarity = np.asarray(embeddings @ embeddings.T, dtype=np.float64)
+    similarity[group[:, None] == group] = -np.inf
+    if exclude_km > 0.0:
+        similarity[great_circle_km(lonlat[:, None], lonlat) <= exclude_km] = -np.inf
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, : min(k, len(lonlat))]
+    return HeldOut(lonlat, group, np.take_along_axis(similarity, order, axis=1), lonlat[order])

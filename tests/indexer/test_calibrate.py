@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes import exact_neighbors
 from scipy.optimize import approx_fprime
 
 from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
 from placeprint.indexer.calibrate import _Likelihood, conformal_level, fit_surface_model
-from placeprint.indexer.evaluate import held_out_neighbors
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import SurfaceModel, default_surface_model, evidence_of
 
@@ -32,7 +32,7 @@ def noisy_gallery(n, *, noise_km, seed=0, n_dimensions=3):
 
 
 def fitted(embeddings, lonlat, *, k=30, **options):
-    photos = held_out_neighbors(embeddings, lonlat, k=k)
+    photos = exact_neighbors(embeddings, lonlat, k=k)
     model = fit_surface_model(photos.similarity, photos.neighbor_lonlat, lonlat, lonlat, **options)
     return model, photos
 
@@ -166,7 +166,7 @@ def test_a_photo_is_not_predicted_by_its_own_group_in_the_prior():
     groups = np.repeat(np.arange(60), 4)
     embeddings = np.random.default_rng(1).normal(size=(240, 16))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    photos = held_out_neighbors(embeddings, lonlat, groups.tolist(), k=20)
+    photos = exact_neighbors(embeddings, lonlat, groups.tolist(), k=20)
     model = fit_surface_model(
         photos.similarity, photos.neighbor_lonlat, lonlat, lonlat, groups=groups.tolist()
     )
@@ -178,7 +178,7 @@ def test_a_photo_is_not_predicted_by_its_own_group_in_the_prior():
 def half_calibrated():
     """A model calibrated on half of the photos, and the thresholds and densities of the others."""
     embeddings, lonlat = noisy_gallery(400, noise_km=800.0, seed=3)
-    photos = held_out_neighbors(embeddings, lonlat, k=20)  # one gallery for both: exchangeable
+    photos = exact_neighbors(embeddings, lonlat, k=20)  # one gallery for both: exchangeable
     half = [array[::2] for array in (photos.similarity, photos.neighbor_lonlat, lonlat)]
     model, prior = fit_surface_model(*half, lonlat, levels=MANY_LEVELS), Prior.from_lonlat(lonlat)
     at_samples, at_truth = [], []

@@ -9,18 +9,19 @@ import json
 
 import numpy as np
 import pytest
+from fakes import exact_neighbors
 
 from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
 from placeprint.indexer.evaluate import (
-    HeldOut,
+    Trial,
     evaluate,
     fold_of_groups,
     geoscore,
-    held_out_neighbors,
     leakage_audit,
     share_within,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
+from placeprint.indexer.held_out import HeldOut
 from placeprint.indexer.surface_model import default_surface_model
 
 
@@ -33,18 +34,20 @@ def gallery(*, noise_km, n_places=45, n_each=2, seed=0):
     return embeddings, lonlat, np.repeat(np.arange(n_places), n_each).tolist()
 
 
+def trial_of(photos, **options):
+    """A gallery judged by all of its own photos."""
+    return Trial(photos, photos, photos.lonlat, photos.group, **options)
+
+
 @pytest.fixture(scope="module")
 def informative():
-    return evaluate(
-        held_out_neighbors(*gallery(noise_km=1500.0, n_places=90, n_each=1), k=40),
-        n_folds=2,
-        n_resamples=200,
-    )
+    photos = exact_neighbors(*gallery(noise_km=1500.0, n_places=90, n_each=1), k=40)
+    return evaluate(trial_of(photos, n_folds=2), n_resamples=200)
 
 
 @pytest.fixture(scope="module")
 def noise():
-    return evaluate(held_out_neighbors(*gallery(noise_km=1e7), k=40), n_folds=2, n_resamples=200)
+    return evaluate(trial_of(exact_neighbors(*gallery(noise_km=1e7), k=40), n_folds=2), n_resamples=200)
 
 
 def by_name(evaluation):
@@ -75,38 +78,15 @@ def test_a_certain_probability_falls_into_the_last_bin():
     assert expected_calibration_error(np.ones(2), np.array([True, True])) == 0.0
 
 
-def test_neighbors_are_never_of_the_own_group():
-    photos = held_out_neighbors(*gallery(noise_km=100.0), k=90)
-    used = np.isfinite(photos.similarity)
-    assert used.sum(axis=1) == pytest.approx(88)
-    assert not (used & (photos.group[photos.neighbor] == photos.group[:, None])).any()
-
-
-def test_neighbors_come_most_similar_first():
-    photos = held_out_neighbors(*gallery(noise_km=100.0), k=10)
-    assert (np.diff(photos.similarity, axis=1) <= 0.0).all()
-
-
-def test_what_is_too_near_is_excluded_though_of_another_group():
-    embeddings, lonlat, _ = gallery(noise_km=100.0)
-    photos = held_out_neighbors(embeddings, lonlat, list(range(len(lonlat))), k=5, exclude_km=1.0)
-    assert not (photos.neighbor_lonlat[:, 0] == lonlat).all(axis=1).any()
-
-
-def test_without_groups_photos_of_one_place_are_one_group():
-    embeddings, lonlat, groups = gallery(noise_km=100.0)
-    assert np.array_equal(held_out_neighbors(embeddings, lonlat).group, groups)
-
-
 def test_the_audit_counts_close_and_identical_neighbors():
     lonlat = np.array([[0.0, 0.0], [0.005, 0.0], [50.0, 0.0]])
     embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    audit = leakage_audit(held_out_neighbors(embeddings, lonlat, [0, 1, 2]))
+    audit = leakage_audit(exact_neighbors(embeddings, lonlat, [0, 1, 2]))
     assert list(audit.values()) == [2, 2]
 
 
 def test_a_photo_without_neighbors_raises_no_alarm():
-    alone = HeldOut(np.zeros((1, 2)), np.zeros(1, int), np.full((1, 1), -np.inf), np.zeros((1, 1), int))
+    alone = HeldOut(np.zeros((1, 2)), np.array(["a"]), np.full((1, 1), -np.inf), np.zeros((1, 1, 2)))
     assert list(leakage_audit(alone).values()) == [0, 0]
 
 
@@ -117,18 +97,31 @@ def test_a_group_lies_in_one_fold_and_folds_are_even():
 
 
 def test_each_model_is_fitted_on_the_groups_of_the_other_folds(monkeypatch):
-    photos = held_out_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
-    fold, calls = fold_of_groups(photos.group, 5, seed=0), []
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    trial, calls = trial_of(photos, n_folds=5), []
 
     def spy(similarity, places, truth, gallery_lonlat, **options):
         calls.append((options["groups"], similarity))
         return default_surface_model()
 
     monkeypatch.setattr("placeprint.indexer.evaluate.fit_surface_model", spy)
-    evaluate(photos, n_folds=5, seed=0, n_resamples=2)
-    expected = [photos.group[fold != one].tolist() for one in range(5)]
-    assert [groups for groups, _ in calls] == expected * 2  # ours, then the nearest photo alone
-    assert np.array_equal(calls[5][1], photos.similarity[fold != 0, :1])
+    evaluate(trial, n_resamples=2)
+    asked = [set(photos.group[queries]) for queries, _, _ in trial.folds()]
+    assert len(calls) == 2 * len(asked)  # ours, then the nearest photo alone
+    for hidden, (groups, _) in zip(asked * 2, calls, strict=True):
+        assert set(groups) == set(photos.group) - hidden
+    assert calls[-1][1].shape[1] == 1
+
+
+def test_photos_from_elsewhere_are_judged_by_the_whole_gallery():
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    strangers = HeldOut(
+        photos.lonlat, np.array([f"new {g}" for g in photos.group]), photos.similarity, photos.neighbor_lonlat
+    )
+    ((asked, fitted, known),) = Trial(strangers, photos, photos.lonlat, photos.group).folds()
+    assert asked.all()
+    assert fitted.all()
+    assert known.all()
 
 
 def test_informative_embeddings_beat_every_baseline_beyond_chance(informative):
@@ -145,11 +138,10 @@ def test_noise_does_not_lose_to_the_prior_and_mostly_abstains(noise):
 
 
 def test_the_constant_answer_beats_a_random_photo_where_photos_cluster():
-    lonlat = np.vstack(
-        [(0.0, 50.0) + np.random.default_rng(0).normal(0.0, 3.0, (15, 2)), gallery(noise_km=1.0)[1][:5]]
-    )
-    photos = held_out_neighbors(np.ones((20, 1)), lonlat, k=5)
-    rows = by_name(evaluate(photos, n_folds=2, n_resamples=10))
+    cluster = np.random.default_rng(0).normal((0.0, 50.0), 3.0, (15, 2))
+    lonlat = np.vstack([cluster, gallery(noise_km=1.0)[1][:5]])
+    photos = exact_neighbors(np.ones((20, 1)), lonlat, k=5)
+    rows = by_name(evaluate(trial_of(photos, n_folds=2), n_resamples=10))
     assert rows["prior"].geoscore.mean() > rows["random photo"].geoscore.mean()
 
 
@@ -165,8 +157,8 @@ def test_informative_photos_name_their_country_more_often_than_noise(informative
 
 
 def test_the_evaluation_is_the_same_every_time():
-    photos = held_out_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
-    first, second = (evaluate(photos, n_folds=2, n_resamples=20).to_dict() for _ in range(2))
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    first, second = (evaluate(trial_of(photos, n_folds=2), n_resamples=20).to_dict() for _ in range(2))
     assert first == second
 
 

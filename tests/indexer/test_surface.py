@@ -249,4 +249,4 @@ def test_a_region_of_almost_everything_has_almost_the_area_of_the_earth():
 def test_a_density_that_is_nowhere_reached_gives_an_empty_region():
     (region,) = level_sets(single(0.0, 0.0, 100.0), np.array([5.0]))
     assert region.area_km2 == 0.0
-    assert region.geometry == {"type": "MultiPolygon", "coordinates": ()}
+    assert region.geometry == {"type": "MultiPolygon", "coordinates": []}
