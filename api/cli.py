@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly failed (some photos could 
 
 import json
 import os
-import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,7 +142,9 @@ def locate(
     photos: Annotated[list[Path], typer.Argument(help="Photos to locate, each by itself.")],
     gallery: GalleryName,
     map: Annotated[Path | None, typer.Option(help="Write a map: .png, or .html with the evidence.")] = None,
-    tiles: Annotated[str | None, typer.Option(help="Background from the network: CartoDB.Positron …")] = None,
+    tiles: Annotated[
+        str | None, typer.Option(help="Background from the network: OpenStreetMap.Mapnik …")
+    ] = None,
     countries: Annotated[
         Path | None, typer.Option(help="Polygons to name countries by, any vector file.")
     ] = None,
@@ -307,15 +309,13 @@ def main() -> None:
     from . import console
 
     try:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `placeprint search … | head` ends quietly
-    except AttributeError:
-        pass  # Windows has no such signal
-    try:
         app()
     except PlaceprintError as error:
         console.fail(str(error))
     except KeyboardInterrupt:
         console.fail("interrupted; the same command goes on where this one stopped", 130)
+    except BrokenPipeError:  # `placeprint search … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno is None or os.environ.get("PLACEPRINT_TRACEBACK"):
             raise

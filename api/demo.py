@@ -25,7 +25,7 @@ from ..encoders.scene_painting import draw
 from ..encoders.scenes import caption, cues_of, sample_places
 from ..encoders.sphere import great_circle_km
 from ..indexer import ingest
-from ..indexer.evaluate import evaluate_source
+from ..indexer.evaluate import evaluate_gallery, evaluate_source
 from ..indexer.evaluation_report import Evaluation
 from ..indexer.filters import Filter
 from ..indexer.gallery import Gallery, Neighbor
@@ -133,9 +133,7 @@ class Demonstration:
         items = list_source(source)
         with console.indexing_progress(as_json=False) as progress:
             report = ingest.index(items, gallery, encoder, progress=progress)
-        console.show_report(
-            report, gallery.name, len(gallery), ingest.failures_file(gallery), as_json=False
-        )
+        console.show_report(report, gallery.name, len(gallery), ingest.failures_file(gallery), as_json=False)
         rate = report.n_done / report.seconds if report.n_done else 0.0
         self.facts += [
             ("photos in the gallery", f"{len(gallery):,}"),
@@ -151,7 +149,8 @@ class Demonstration:
         first = min(gallery.find(), key=lambda photo: photo.image)
         like = embed_images(encoder, [first.image])[0]
         others = Filter(exclude_ids=frozenset({first.id}))
-        self._note_search(f"like {Path(first.image).name}", gallery.nearest(like, 5, filter=others), first.image)
+        name = Path(first.image).name
+        self._note_search(f"like {name}", gallery.nearest(like, 5, filter=others), first.image)
         for text in texts:
             try:
                 self._note_search(f"“{text}”", gallery.nearest(encoder.embed_texts([text])[0], 5))
@@ -159,7 +158,7 @@ class Demonstration:
                 console.out.print(f"        “{text}”: {error}", markup=False, soft_wrap=True)
         if first.lon is not None and first.lat is not None:
             near = Filter(within=Circle(first.lon, first.lat, 1000.0), exclude_ids=others.exclude_ids)
-            title = f"like {Path(first.image).name}, within 1,000 km of it"
+            title = f"like {name}, within 1,000 km of it"
             self._note_search(title, gallery.nearest(like, 5, filter=near), first.image)
 
     def _note_search(self, title: str, neighbors: list[Neighbor], query: str | None = None) -> None:
@@ -187,20 +186,28 @@ class Demonstration:
             console.out.print(str(error))
             return
         photos, lonlat = gallery.placed()
-        items = list_source(queries) if queries else list_source_of(photos)
-        self.step(f"locating {len(items)} photos whose places the gallery does not know")
+        self.step("locating photos whose places the gallery does not know")
         with console.counting_progress("locating") as counting:
-            self.evaluation, _ = evaluate_source(items, gallery, encoder, progress=counting)
+            if queries is not None:
+                items = list_source(queries)
+                self.evaluation, _ = evaluate_source(items, gallery, encoder, progress=counting)
+                asked = [(item.path, item.group, item.lon, item.lat) for item in items]
+            else:
+                self.evaluation = evaluate_gallery(gallery, progress=counting)
+                asked = [(Path(photo.image), photo.group, photo.lon, photo.lat) for photo in photos]
         console.out.print(self.evaluation.table())
-        for item in items[:: max(1, len(items) // N_LOCATED)][:N_LOCATED]:
-            embedding = embed_images(encoder, [item.path])[0]
-            hidden = Filter(exclude_groups=frozenset({item.group} if item.group else ()))
+        console.out.print(self.evaluation.summary(), markup=False)
+        for image, group, lon, lat in asked[:: max(1, len(asked) // N_LOCATED)][:N_LOCATED]:
+            if not image.exists():  # moved since, or in an archive
+                continue
+            embedding = embed_images(encoder, [image])[0]
+            hidden = Filter(exclude_groups=frozenset({group} if group else ()))
             location, near = locator.locate(embedding, filter=hidden)
-            truth = None if item.lon is None or item.lat is None else (item.lon, item.lat)
+            truth = None if lon is None or lat is None else (lon, lat)
             self.located.append(
                 pages.LocateExample(
-                    name=item.path.name,
-                    photo=pages.thumbnail(item.path),
+                    name=image.name,
+                    photo=pages.thumbnail(image, 480),
                     map=maps.draw_location(
                         location, None, gallery_lonlat=lonlat, neighbors=near, truth=truth
                     ),
@@ -226,7 +233,7 @@ class Demonstration:
             gallery_map=maps.draw_gallery(lonlat, title="where the gallery's photos lie"),
             searches=self.searches,
             located=self.located,
-            evaluation=self.evaluation,
+            evaluation=pages.evaluation_rows(self.evaluation) if self.evaluation else (),
             plot=plot,
         )
         path = self.folder / "report.html"
@@ -236,8 +243,3 @@ class Demonstration:
 
 def _error_km(location: Any, truth: tuple[float, float]) -> float:
     return float(great_circle_km(np.array([location.lon, location.lat]), np.array(truth)))
-
-
-def list_source_of(photos: list[Any]) -> list[Any]:
-    """A gallery's own photos as a source, for judging it by itself."""
-    raise PlaceprintError(str(len(photos)))

@@ -163,10 +163,19 @@ def demo_page(
 
 
 def evaluation_rows(evaluation: Evaluation) -> list[dict[str, str]]:
-    """The table of an evaluation as `demo_page` takes it."""
-    table = evaluation.table()
-    columns = [(str(column.header), [str(cell) for cell in column.cells]) for column in table.columns]
-    return [{title: cells[row] for title, cells in columns} for row in range(table.row_count)]
+    """The table of an evaluation as `demo_page` takes it: a row for each method."""
+    first, *methods = evaluation.table().columns
+    titles = [str(cell) for cell in first.cells]
+    rows = []
+    for method in methods:
+        row, last = {"method": str(method.header)}, ""
+        for title, cell in zip(titles, method.cells, strict=True):
+            if title:
+                row[title], last = str(cell), title
+            elif cell:  # the interval of the figure above
+                row[last] += f" [{cell}]"
+        rows.append(row)
+    return rows
 
 
 def thumbnail(source: str | Path | bytes | Image.Image, side: int = 224) -> bytes | None:

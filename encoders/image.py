@@ -175,7 +175,7 @@ class _Standardize:
         self._shift = -(torch.tensor(preprocessing.mean) / torch.tensor(preprocessing.std)).view(1, 3, 1, 1)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        channels_first = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+        channels_first = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2)
         return torch.addcmul(self._shift, channels_first.float(), self._scale)
 
 

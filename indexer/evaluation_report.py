@@ -166,25 +166,29 @@ class Evaluation:
         return "\n".join(lines)
 
     def table(self) -> Table:
-        """The rows, for a terminal, with the intervals of GeoScore and bits."""
-        columns: list[tuple[str, str, Callable[[float], str]]] = [
-            *((f"≤{radius:g} km", f"within_{radius:g}_km", _percent) for radius in RADII_KM),
-            ("median km", "median_km", "{:,.0f}".format),
-            ("mean km", "mean_km", "{:,.0f}".format),
-            ("country", "country", _percent),
-            ("state", "state", _percent),
+        """A column for each method, narrow enough for any terminal, with the main intervals."""
+        shown: list[tuple[str, str, Callable[[float], str]]] = [
+            *((f"within {radius:g} km", f"within_{radius:g}_km", _percent) for radius in RADII_KM),
+            ("right country", "country", _percent),
+            ("right state", "state", _percent),
+            ("median error, km", "median_km", "{:,.0f}".format),
+            ("mean error, km", "mean_km", "{:,.0f}".format),
             ("GeoScore", "geoscore", "{:,.0f}".format),
-            ("bits", "bits", "{:.2f}".format),
+            ("bits over prior", "bits", "{:.2f}".format),
         ]
-        coverage = ", ".join(f"{level:.0%}: {hit.mean():.1%}" for level, hit in self.covered.items())
-        table = Table(caption=f"Coverage of regions {coverage}. Brackets: 95 % intervals over groups.")
-        table.add_column("method")
-        for title, _, _ in columns:
-            table.add_column(title, justify="right")
+        coverage = ", ".join(
+            "{:.0%} regions hold {:.1%} [{:.1%}, {:.1%}]".format(level, *self.interval(hit.astype(float)))
+            for level, hit in self.covered.items()
+        )
+        table = Table(caption=f"{coverage}. Brackets and small lines: 95 % intervals over groups.")
+        table.add_column(f"{len(self.group):,} photos")
+        figures = [self.figures(row) for row in self.rows]
         for row in self.rows:
-            figures = self.figures(row)
-            cells = [_cell(figures[key], shown, key in ("geoscore", "bits")) for _, key, shown in columns]
-            table.add_row(row.name, *cells)
+            table.add_column(row.name, justify="right")
+        for title, key, form in shown:
+            table.add_row(title, *(_cell(one[key], form) for one in figures))
+            if key in ("geoscore", "bits"):
+                table.add_row("", *(_interval_cell(one[key], form) for one in figures), style="dim")
         return table
 
     def plot(self, path: str | Path) -> None:
@@ -238,8 +242,9 @@ def _percent(value: float) -> str:
     return f"{100.0 * value:.1f} %"
 
 
-def _cell(figure: tuple[float, float, float], shown: Callable[[float], str], with_interval: bool) -> str:
-    if np.isnan(figure[0]):
-        return "–"
-    interval = f" [{shown(figure[1])}, {shown(figure[2])}]" if with_interval else ""
-    return shown(figure[0]) + interval
+def _cell(figure: tuple[float, float, float], form: Callable[[float], str]) -> str:
+    return "–" if np.isnan(figure[0]) else form(figure[0])
+
+
+def _interval_cell(figure: tuple[float, float, float], form: Callable[[float], str]) -> str:
+    return "" if np.isnan(figure[0]) else f"{form(figure[1])}–{form(figure[2])}"

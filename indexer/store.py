@@ -4,9 +4,10 @@ Both hold the same points: an id, one unit vector named ``image``, and a payload
 begin with an underscore; what a user's table says of a photo stands beside them under its own
 names.
 
-Qdrant's traps are closed here: NaN and zero vectors and misplaced points never get in, polygons
-come cut at the antimeridian, boxes and circles keep their edges (Qdrant's own are open), and a
-filtered search that an approximate index would answer with too little is done exactly.
+Qdrant's traps are closed here: polygons come cut where the map ends and keep what lies on that
+edge; boxes and circles keep their edges, which Qdrant's own do not. The gallery closes the others:
+vectors without direction and places not on Earth never get in, and a filtered search that an
+approximate index would answer with too little is done exactly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import qdrant_edge as edge
+import shapely
 from numpy.typing import NDArray
 
 from ..encoders.areas import Area, Box, Circle
@@ -419,11 +421,39 @@ def _inside(words: Any, area: Area) -> Any:
         return words.radius(PLACE, area.lon, area.lat, radius_m)
     if isinstance(area, Box):
         return _inside_box(words, area)
+    parts = [part for piece in area.pieces for part in _halves(piece)]
     pieces = [
-        words.polygon(PLACE, list(piece.exterior.coords), [list(hole.coords) for hole in piece.interiors])
-        for piece in area.pieces
+        words.polygon(PLACE, _ring(part.exterior), [_ring(hole) for hole in part.interiors]) for part in parts
     ]
-    return words.filter(should=pieces)
+    return words.filter(should=pieces + [edge for part in parts for edge in _outer_edges(words, part)])
+
+
+def _halves(piece: shapely.Polygon) -> list[shapely.Polygon]:
+    """A polygon that spans all longitudes as two; Qdrant takes one from -180 to 180 for empty."""
+    west, _, east, _ = piece.bounds
+    if east - west < 360.0:
+        return [piece]
+    sides = [shapely.box(-180.0, -90.0, 0.0, 90.0), shapely.box(0.0, -90.0, 180.0, 90.0)]
+    halves = shapely.get_parts([shapely.intersection(piece, side) for side in sides])
+    return [half for half in halves if half.geom_type == "Polygon"]
+
+
+def _ring(ring: shapely.LinearRing) -> list[tuple[float, float]]:
+    """Corners as lon, lat; those at the north pole 0.1 mm short of it, or Qdrant finds nothing."""
+    return [(lon, min(lat, 90.0 - 1e-9)) for lon, lat in ring.coords]
+
+
+def _outer_edges(words: Any, part: shapely.Polygon) -> list[Any]:
+    """Where the map ends, not the polygon: its edges along the antimeridian, and the poles it holds."""
+    west, south, east, north = part.bounds
+    edges = [words.between("_place.lat", pole, pole) for pole in (south, north) if abs(pole) == 90.0]
+    for meridian in {west, east} & {-180.0, 180.0}:
+        line = shapely.LineString([(meridian, -90.0), (meridian, 90.0)])
+        for stretch in shapely.get_parts(shapely.intersection(part, line)):
+            _, low, _, high = stretch.bounds
+            seam = words.between("_place.lon", -180.0, -180.0)
+            edges.append(words.filter(must=[seam, words.between("_place.lat", low, high)]))
+    return edges
 
 
 def _inside_box(words: Any, box: Box) -> Any:

@@ -1,12 +1,16 @@
 """The commands a user types, on drawn scenes: what they print, what they leave, how they fail."""
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from placeprint.api.cli import main
 from placeprint.api.demo import draw_scenes
 from placeprint.encoders.places import load_places
 
@@ -23,12 +27,28 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(scenes: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PLACEPRINT_HOME": str(scenes / "home"), "PATH": "/usr/bin:/bin", "COLUMNS": "160"}
-    return subprocess.run([*CLI, *words], capture_output=True, text=True, env=environment, cwd=scenes)
+class Answer(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def events(run: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+def run(scenes: Path, *words: str) -> Answer:
+    """Run the program in this process, which has loaded torch already."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["placeprint", *words])
+        patch.setenv("PLACEPRINT_HOME", str(scenes / "home"))
+        patch.setenv("COLUMNS", "160")
+        patch.chdir(scenes)
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def events(run: Answer) -> list[dict[str, object]]:
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 

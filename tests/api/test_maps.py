@@ -13,16 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from placeprint.api import maps
-from placeprint.api.maps import (
-    TilesUnavailable,
-    View,
-    draw_gallery,
-    draw_location,
-    in_words,
-    view_of,
-    world_view,
-)
+from placeprint.api import map_layers
+from placeprint.api.map_surface import log_density_image
+from placeprint.api.map_tiles import TilesUnavailable
+from placeprint.api.map_views import View, view_of, world_view
+from placeprint.api.maps import draw_gallery, draw_location, in_words
 from placeprint.encoders.sphere import EARTH_AREA_KM2, destination, great_circle_km, uniform_on_sphere
 from placeprint.indexer.gallery import Neighborhood
 from placeprint.indexer.geolocate import Location, locate
@@ -121,7 +116,7 @@ def test_the_window_holds_the_points_it_was_made_for(center):
 def test_the_shading_is_the_density(center):
     location, near = located_at(center)
     view = view_of(near.lonlat)
-    image = maps.log_density_image(location.surface, view, 100)
+    image = log_density_image(location.surface, view, 100)
     exact = location.surface.log_density(view.to_lonlat(view.grid(100, len(image))).reshape(-1, 2))
     assert np.abs(image.ravel() - exact).max() < 0.1
 
@@ -129,7 +124,7 @@ def test_the_shading_is_the_density(center):
 def test_over_the_whole_earth_the_shading_adds_up_to_one():
     location, _ = located_at(ROME)
     view = world_view()
-    image = np.exp(maps.log_density_image(location.surface, view, 600))
+    image = np.exp(log_density_image(location.surface, view, 600))
     assert np.nansum(image) * EARTH_AREA_KM2 / np.isfinite(image).sum() == pytest.approx(1.0, abs=0.03)
 
 
@@ -162,7 +157,7 @@ def test_color_lies_where_the_answer_is():
 
 def test_abstaining_shows_no_point(monkeypatch):
     shown = []
-    monkeypatch.setattr(maps, "_point", lambda *args, label, **style: shown.append(label))
+    monkeypatch.setattr(map_layers, "point", lambda *args, label, **style: shown.append(label))
     location, near = located_at(ROME)
     draw_location(location, None, gallery_lonlat=GALLERY, neighbors=near, truth=(12.0, 43.0))
     assert shown == ["best point", "truth"]

@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pytest
 from fakes import exact_neighbors
+from rich.console import Console
 
 from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
 from placeprint.indexer.evaluate import (
@@ -208,10 +209,12 @@ def test_the_figures_are_plain_json(informative):
     assert figures["n_groups"] == 90
 
 
-def test_the_table_has_a_row_for_each_method(informative):
+def test_the_table_has_a_column_for_each_method_and_fits_a_terminal(informative):
     table = informative.table()
-    assert list(table.columns[0].cells) == [row.name for row in informative.rows]
-    assert list(table.columns[-1].cells)[1] == "–"
+    assert [str(column.header) for column in table.columns[1:]] == [row.name for row in informative.rows]
+    bits = list(table.columns[0].cells).index("bits over prior")
+    assert list(table.columns[2].cells)[bits] == "–"
+    assert Console(width=100).measure(table).minimum <= 80
 
 
 def test_the_plot_is_written(informative, tmp_path):

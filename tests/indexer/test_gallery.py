@@ -75,6 +75,12 @@ AREAS = {
     "polygon over the antimeridian": Polygon.from_geojson(
         {"type": "Polygon", "coordinates": [[[160, -50], [200, -50], [200, 20], [160, 20], [160, -50]]]}
     ),
+    "polygon of all north of the tropic": Polygon.from_geojson(
+        {"type": "Polygon", "coordinates": [[[-180, 23], [180, 23], [180, 90], [-180, 90], [-180, 23]]]}
+    ),
+    "polygon around the south pole": Polygon.from_geojson(
+        {"type": "Polygon", "coordinates": [[[0, -40], [120, -50], [-120, -60], [0, -40]]]}
+    ),
     "polygon with a hole": Polygon.from_geojson(
         {
             "type": "Polygon",
@@ -97,6 +103,14 @@ def test_an_area_lets_through_what_lies_in_it(
     assert 5 < len(inside) < 800
     assert images(any_gallery, Filter(within=AREAS[name])) == inside
     assert any_gallery.count(Filter(exclude_within=AREAS[name])) == 800 - len(inside)
+
+
+def test_a_polygon_of_the_whole_world_holds_it(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    ring = [[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]
+    world = {"type": "Polygon", "coordinates": [ring]}
+    poles = [[0.0, 90.0], [0.0, -90.0], [-180.0, 0.0], [180.0, 45.0]]
+    add_places(any_gallery, np.vstack([uniform_on_sphere(50, rng), poles]), unit_rows(rng, 54))
+    assert any_gallery.count(Filter(within=Polygon.from_geojson(world))) == 54
 
 
 def test_the_edges_of_a_box_are_inside(any_gallery: Gallery) -> None:

@@ -1,0 +1,147 @@
+"""How precisely the service tells places: the operator's cap, applied to everything that goes out.
+
+| cap | a photo's location | a neighbor in a search | conditions of a search |
+|---|---|---|---|
+| country | shares of countries | no place, no payload | year, month |
+| region | and of states; certainty from 200 km | no place, no payload | year, month |
+| 25km | and points, regions; certainty from 25 km | place, no payload | place; year, month |
+| exact | everything | place and payload | all |
+
+Under ``25km`` every place is the center of its H3 cell of resolution 4, which lies up to 28 km away.
+Places are made coarse **before** anything is computed from them. To round only the answer would not
+do: many answers average to the exact place, and a circle that is moved until a photo drops out of
+it finds that photo to the meter. For the same reason searches by place are refused below ``25km``,
+and those by payload below ``exact``: a payload may say where a photo was taken, and a condition on
+it asks for that word by word.
+
+What may be shown is listed here field by field, so that a new field stays inside until it is added.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import h3
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders.areas import Circle, Polygon
+from ..encoders.errors import PlaceprintError
+from ..encoders.sphere import great_circle_km
+from ..indexer.gallery import Neighbor
+
+Precision: TypeAlias = Literal["country", "region", "25km", "exact"]
+
+MARGIN_KM = 35.0
+"""More than any place lies from the center of its cell: 28.4 km at most, of 200,000 random ones."""
+
+_RESOLUTION = 4
+_CERTAINTY = ("information_bits", "prior_share", "abstain", "abstain_reason", "is_calibrated")
+_SHARES = {"country": ("countries",), "region": ("countries", "states"), "25km": ("countries", "states")}
+_SMALLEST_RADIUS_KM = {"country": np.inf, "region": 200.0, "25km": 25.0}
+_COARSE_CONDITIONS = {"year", "month"}  # as much as `captured_at` tells anyway
+
+
+class TooPrecise(PlaceprintError):
+    """A question whose answer would tell more of a place than the operator allows."""
+
+
+def coarse_lonlat(lonlat: NDArray[np.float64], precision: Precision) -> NDArray[np.float64]:
+    """Places of photos as the geolocation may see them: (n, 2) degrees -> (n, 2).
+
+    Under ``country`` and ``region`` they stay as they are: only shares of areas are told of them.
+    """
+    if precision != "25km":
+        return lonlat
+    return np.array([_cell_center(lon, lat) for lon, lat in lonlat.tolist()]).reshape(-1, 2)
+
+
+def coarse_location(location: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
+    """The part of a `Location.to_dict` that may be shown.
+
+    Args:
+        location: under ``25km``, computed from places that went through `coarse_lonlat`.
+        precision: the cap.
+    """
+    if precision == "exact":
+        return dict(location)
+    shown = {name: location[name] for name in _CERTAINTY}
+    for name in _SHARES[precision]:
+        shown[name] = [{key: share[key] for key in ("name", "code", "probability")} for share in location[name]]
+    smallest = _SMALLEST_RADIUS_KM[precision]
+    if within := {km: p for km, p in location["p_within_km"].items() if float(km) >= smallest}:
+        shown["p_within_km"] = within
+    if precision == "25km":
+        shown |= _coarse_point(location)
+        shown |= {name: _coarse_point(location[name]) for name in ("mode", "geoscore_point")}
+        shown["regions"] = [_coarse_region(region) for region in location["regions"]]
+    return shown
+
+
+def coarse_neighbor(neighbor: Neighbor, precision: Precision) -> dict[str, Any]:
+    """A photo found, as it may be shown. Where its file lies is never told."""
+    photo = neighbor.photo
+    shown: dict[str, Any] = {
+        "id": photo.id,
+        "similarity": neighbor.similarity,
+        "captured_at": photo.captured_at.isoformat() if photo.captured_at else None,
+    }
+    if precision in ("25km", "exact"):
+        shown |= {"lon": photo.lon, "lat": photo.lat}
+    if precision == "25km" and photo.is_placed:
+        shown |= _coarse_point(shown)
+    if precision == "exact":
+        file_name = photo.image.replace("\\", "/").rsplit("/", 1)[-1]
+        shown["payload"] = {key: value for key, value in photo.payload.items() if file_name not in str(value)}
+    return shown
+
+
+def check_conditions(circle: Circle | None, where: Mapping[str, Any], precision: Precision) -> None:
+    """See that the conditions of a search tell no more than its answer may.
+
+    Raises:
+        TooPrecise: they do.
+    """
+    if circle is not None and precision in ("country", "region"):
+        raise TooPrecise(
+            f"near: places are told to the {precision} here, and a search by place would tell them to the "
+            "meter. The operator may allow it with PLACEPRINT_PRECISION=25km or exact"
+        )
+    if precision != "exact" and (refused := sorted(where.keys() - _COARSE_CONDITIONS)):
+        raise TooPrecise(
+            f"where {', '.join(refused)}: conditions other than on year and month could tell where a photo was "
+            "taken. The operator may allow them with PLACEPRINT_PRECISION=exact"
+        )
+
+
+def is_coarsely_within(neighbor: Neighbor, circle: Circle) -> bool:
+    """Whether the center of a photo's cell lies in a circle. Ask among all within `MARGIN_KM` more."""
+    photo = neighbor.photo
+    if photo.lon is None or photo.lat is None:
+        return False
+    center = np.array(_cell_center(photo.lon, photo.lat))
+    return bool(great_circle_km(np.array([circle.lon, circle.lat]), center) <= circle.radius_km)
+
+
+def _cell_center(lon: float, lat: float) -> tuple[float, float]:
+    center_lat, center_lon = h3.cell_to_latlng(h3.latlng_to_cell(lat, lon, _RESOLUTION))
+    return center_lon, center_lat
+
+
+def _coarse_point(place: Mapping[str, Any]) -> dict[str, float]:
+    lon, lat = _cell_center(place["lon"], place["lat"])
+    return {"lon": lon, "lat": lat}
+
+
+def _coarse_region(region: Mapping[str, Any]) -> dict[str, Any]:
+    """A region with all of every cell that it touches: it holds the place at least as surely."""
+    geojson = region["geojson"]
+    parts = geojson["coordinates"] if geojson["type"] == "MultiPolygon" else [geojson["coordinates"]]
+    cells = {
+        cell
+        for rings in parts
+        for cell in h3.h3shape_to_cells_experimental(
+            h3.geo_to_h3shape({"type": "Polygon", "coordinates": rings}), _RESOLUTION, contain="overlap"
+        )
+    }
+    covered = Polygon.from_geojson(h3.cells_to_geo(cells))
+    return {"level": region["level"], "area_km2": covered.area_km2, "geojson": covered.to_geojson()}
