@@ -66,7 +66,9 @@ def coarse_location(location: Mapping[str, Any], precision: Precision) -> dict[s
         return dict(location)
     shown = {name: location[name] for name in _CERTAINTY}
     for name in _SHARES[precision]:
-        shown[name] = [{key: share[key] for key in ("name", "code", "probability")} for share in location[name]]
+        shown[name] = [
+            {key: share[key] for key in ("name", "code", "probability")} for share in location[name]
+        ]
     smallest = _SMALLEST_RADIUS_KM[precision]
     if within := {km: p for km, p in location["p_within_km"].items() if float(km) >= smallest}:
         shown["p_within_km"] = within
@@ -108,8 +110,8 @@ def check_conditions(circle: Circle | None, where: Mapping[str, Any], precision:
         )
     if precision != "exact" and (refused := sorted(where.keys() - _COARSE_CONDITIONS)):
         raise TooPrecise(
-            f"where {', '.join(refused)}: conditions other than on year and month could tell where a photo was "
-            "taken. The operator may allow them with PLACEPRINT_PRECISION=exact"
+            f"where {', '.join(refused)}: conditions other than on year and month could tell where a photo "
+            "was taken. The operator may allow them with PLACEPRINT_PRECISION=exact"
         )
 
 

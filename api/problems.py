@@ -1,9 +1,12 @@
-"""Errors as answers: RFC 9457 problems, from one table.
+"""Errors as answers: RFC 9457 problems, from one table; and the door that every request passes.
 
 The message of an error goes out only where it speaks of the request. Whatever else fails is named by
 its status alone, and what happened stands in the log.
 """
 
+import logging
+import time
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -11,17 +14,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..encoders.errors import (
     FingerprintMismatch,
     InvalidCoordinate,
     InvalidFilter,
-    NothingToLocateWith,
     NoTextTower,
+    NothingToLocateWith,
     PlaceprintError,
     UnreadableImage,
 )
 from .precision import TooPrecise
+from .service_settings import is_loopback
+
+log = logging.getLogger("placeprint.service")
 
 
 class UnsupportedBody(PlaceprintError):
@@ -140,7 +147,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         return problem(
-            error.status_code, instance=request.url.path, headers=dict(error.headers or {}), detail=error.detail
+            error.status_code,
+            instance=request.url.path,
+            headers=dict(error.headers or {}),
+            detail=error.detail,
         )
 
     @app.exception_handler(RequestValidationError)
@@ -148,3 +158,42 @@ def add_problem_handlers(app: FastAPI) -> None:
         faults = [{"loc": list(fault["loc"]), "msg": fault["msg"]} for fault in error.errors()]
         detail = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults)
         return problem(422, instance=request.url.path, detail=detail, errors=faults)
+
+
+class Door:
+    """What every request passes first and last: the host it names, the log, and faults of ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and log method, route, status and time of what becomes of it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request, status, start = Request(scope), 500, time.perf_counter()
+
+        async def noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if is_loopback(request.url.hostname or ""):
+                await self._app(scope, receive, noting_status)
+            else:
+                foreign = ForeignHost("this service answers to localhost and loopback addresses only")
+                await problem_of(foreign, request)(scope, receive, noting_status)
+        except Exception as error:
+            log_fault(error)
+            await problem(500, instance=request.url.path)(scope, receive, noting_status)
+        finally:
+            # The route as it is declared: an address that was asked for may hold anything.
+            route = getattr(scope.get("route"), "path", "-")
+            log.info("%s %s %d %.0f ms", request.method, route, status, 1e3 * (time.perf_counter() - start))
+
+
+def log_fault(error: Exception) -> None:
+    """Where something went wrong, without its message, which may quote the question."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s at\n%s", type(error).__name__, stack)

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from ..encoders.errors import PlaceprintError
+from ..encoders.errors import PlaceprintError, UnknownGallery
+from ..indexer.gallery import gallery_names
 from ..indexer.settings import Settings
 from .precision import Precision
 
@@ -70,3 +71,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def gallery_to_serve(settings: ServiceSettings) -> str:
+    """The gallery asked for, or the only one.
+
+    Raises:
+        UnknownGallery: none was asked for, and there is not exactly one.
+    """
+    if settings.gallery:
+        return settings.gallery
+    names = gallery_names(settings)
+    if len(names) != 1:
+        raise UnknownGallery(
+            f"which gallery? There are {len(names)} in {settings.home}"
+            f"{': ' + ', '.join(names) if names else ''}. Name one with --gallery or PLACEPRINT_GALLERY, "
+            "or make one with: placeprint index FOLDER --gallery NAME"
+        )
+    return names[0]
