@@ -5,6 +5,7 @@ INSTALLED := $(VENV)/.installed
 PHOTOS ?=
 ENCODER ?=
 WEIGHTS ?=
+GALLERY ?= demo
 
 .PHONY: install demo test lint types serve bench lock wheel clean
 
@@ -39,7 +40,7 @@ types: install
 	@MYPYPATH=build/types $(PYTHON) -m mypy -p placeprint
 
 serve: install
-	@$(VENV)/bin/placeprint serve
+	@PLACEPRINT_HOME="$${PLACEPRINT_HOME:-demo/home}" $(VENV)/bin/placeprint serve --gallery $(GALLERY)
 
 bench: install
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done

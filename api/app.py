@@ -11,6 +11,7 @@ from elsewhere that points its own name at this machine is refused.
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -140,8 +141,7 @@ class Service:
 
     def probe(self) -> None:
         """Embed a black picture and look for its neighbor: store and model answer, or this raises."""
-        size = self.encoder.preprocessing.size
-        self.gallery.nearest(self._embed(np.zeros((size, size, 3), np.uint8), None), 1)
+        self.gallery.nearest(self._embed(self._black(), None), 1)
 
     def search(
         self, pixels: Pixels | None, text: str | None, k: int, circle: Circle | None, where: dict[str, Any]
@@ -169,9 +169,20 @@ class Service:
             self.encoder = encoder or load_encoder(self.gallery.encoder, weights=self.gallery.weights)
             self.gallery.check(self.encoder.fingerprint)
             self._locator = self._open_locator()
+            self._warm_up()
         except BaseException:
             self.gallery.close()
             raise
+
+    def _warm_up(self) -> None:
+        """Go once through what is loaded on first use, so that the first question need not wait."""
+        self.probe()
+        if self._locator is not None:
+            self.locate(self._black())
+
+    def _black(self) -> Pixels:
+        size = self.encoder.preprocessing.size
+        return np.zeros((size, size, 3), np.uint8)
 
     def _open_locator(self) -> Locator | None:
         try:
@@ -307,9 +318,16 @@ def _circle(near: str | None, radius_km: float) -> Circle | None:
 
 def _conditions(where: list[str]) -> dict[str, Any]:
     try:
-        return parse_where(where)
+        conditions = parse_where(where)
     except InvalidFilter as error:
         raise InvalidFilter(str(error).removeprefix("--")) from None
+    for name, value in conditions.items():
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise InvalidFilter(f"where {name!r}: a field's name has letters, digits, _, - and . only")
+        numbers = [one for one in (value if isinstance(value, list) else [value]) if not isinstance(one, str)]
+        if not all(abs(number) < 2**63 for number in numbers):  # neither is NaN
+            raise InvalidFilter(f"where {name}: a number that the store cannot hold; in quotes it is a text")
+    return conditions
 
 
 # --- the application -------------------------------------------------------------------------------

@@ -304,6 +304,18 @@ def demo(
     run_demo(folder, photos=photos, n_scenes=n_scenes, encoder=encoder, weights=weights)
 
 
+@app.command()
+def serve(
+    gallery: GalleryName,
+    host: Annotated[str, typer.Option(help="Address to listen on; this machine only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve one gallery over HTTP on this machine: search and locate, with coarse answers by default."""
+    from .app import run_server
+
+    run_server(gallery, host, port)
+
+
 def main() -> None:
     """Run the command line; errors that the user can mend come without a traceback."""
     from . import console

@@ -108,20 +108,29 @@ def show_neighbors(neighbors: Sequence[Neighbor], *, near: tuple[float, float] |
     if not neighbors:
         out.print("no photo matches")
         return
-    table = Table("", "similarity", "lon, lat", "km", "date", "photo", box=None, pad_edge=False)
-    for rank, neighbor in enumerate(neighbors, 1):
-        photo = neighbor.photo
-        place = f"{photo.lon:.4f}, {photo.lat:.4f}" if photo.lon is not None else "no place"
-        table.add_row(
-            str(rank),
-            f"{neighbor.similarity:.3f}" if neighbor.similarity else "",
-            place,
-            _distance(near, photo.lon, photo.lat),
-            photo.captured_at.date().isoformat() if photo.captured_at else "",
-            photo.image,
-        )
+    photos = [neighbor.photo for neighbor in neighbors]
+    columns = {
+        "": [str(rank) for rank in range(1, len(neighbors) + 1)],
+        "similarity": [f"{n.similarity:.3f}" if n.similarity else "" for n in neighbors],
+        "lon, lat": [f"{p.lon:.4f}, {p.lat:.4f}" if p.lon is not None else "no place" for p in photos],
+        "km": [_distance(near, photo.lon, photo.lat) for photo in photos],
+        "date": [photo.captured_at.date().isoformat() if photo.captured_at else "" for photo in photos],
+        "photo": [_short(photo.image) for photo in photos],
+    }
+    told = {title: cells for title, cells in columns.items() if any(cells)}
+    table = Table(*told, box=None, pad_edge=False, padding=(0, 1))
+    for row in zip(*told.values(), strict=True):
+        table.add_row(*row)
     table.columns[-1].overflow = "fold"
     out.print(table)
+
+
+def _short(image: str) -> str:
+    """A path as seen from here, where that is shorter."""
+    try:
+        return str(Path(image).relative_to(Path.cwd()))
+    except ValueError:
+        return image
 
 
 def _distance(near: tuple[float, float] | None, lon: float | None, lat: float | None) -> str:

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..encoders.demonstration import UnknownWords
 from ..encoders.errors import (
     FingerprintMismatch,
     InvalidCoordinate,
@@ -67,6 +68,7 @@ STATUS: dict[type[PlaceprintError], int] = {
     NotReady: 503,
     NothingToLocateWith: 409,
     TooPrecise: 403,
+    UnknownWords: 422,
     UnreadableImage: 422,
     UnsupportedBody: 415,
 }
@@ -195,5 +197,5 @@ class Door:
 
 def log_fault(error: Exception) -> None:
     """Where something went wrong, without its message, which may quote the question."""
-    stack = "".join(traceback.format_tb(error.__traceback__))
+    stack = "".join(traceback.format_tb(error.__traceback__, limit=-8))  # above are the frameworks'
     log.error("%s at\n%s", type(error).__name__, stack)

@@ -197,7 +197,7 @@ def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
         _row("random photo", photos, _random_points(trial), unknown),
         _row("nearest photo", photos, photos.neighbor_lonlat[:, 0], nearest_bits),
         _row("ours, mode", photos, np.array([one.mode for one in locations]), bits, names),
-        _row("ours, GeoScore point", photos, geoscore_points, bits, names),
+        _row("ours", photos, geoscore_points, bits, names),
     ]
     best_error = great_circle_km(np.array([(one.lon, one.lat) for one in locations]), photos.lonlat)
     levels = sorted(locations[0].region_thresholds)

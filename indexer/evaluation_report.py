@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from .geolocate import RADII_KM
@@ -150,6 +151,8 @@ class Evaluation:
         """What the table does not say: gains over the baselines, calibration, and warnings."""
         lines = []
         for name, gain in self.gains().items():
+            if name.startswith("ours"):
+                continue
             parts = [
                 f"{shown.format(*gain[key])} {unit}"
                 for key, unit, shown in (
@@ -168,23 +171,29 @@ class Evaluation:
     def table(self) -> Table:
         """A column for each method, narrow enough for any terminal, with the main intervals."""
         shown: list[tuple[str, str, Callable[[float], str]]] = [
-            *((f"within {radius:g} km", f"within_{radius:g}_km", _percent) for radius in RADII_KM),
-            ("right country", "country", _percent),
-            ("right state", "state", _percent),
-            ("median error, km", "median_km", "{:,.0f}".format),
-            ("mean error, km", "mean_km", "{:,.0f}".format),
+            *((f"≤ {radius:g} km", f"within_{radius:g}_km", _percent) for radius in RADII_KM),
+            ("country", "country", _percent),
+            ("state", "state", _percent),
+            ("median km", "median_km", "{:,.0f}".format),
+            ("mean km", "mean_km", "{:,.0f}".format),
             ("GeoScore", "geoscore", "{:,.0f}".format),
-            ("bits over prior", "bits", "{:.2f}".format),
+            ("bits", "bits", "{:.2f}".format),
         ]
         coverage = ", ".join(
             "{:.0%} regions hold {:.1%} [{:.1%}, {:.1%}]".format(level, *self.interval(hit.astype(float)))
             for level, hit in self.covered.items()
         )
-        table = Table(caption=f"{coverage}. Brackets and small lines: 95 % intervals over groups.")
-        table.add_column(f"{len(self.group):,} photos")
+        table = Table(
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1),
+            caption_justify="left",
+            caption=f"bits: information over the prior. {coverage}. 95 % intervals over groups.",
+        )
+        table.add_column(f"{len(self.group):,} photos", no_wrap=True)
         figures = [self.figures(row) for row in self.rows]
         for row in self.rows:
-            table.add_column(row.name, justify="right")
+            table.add_column(row.name, justify="right", min_width=9, no_wrap=" " not in row.name)
         for title, key, form in shown:
             table.add_row(title, *(_cell(one[key], form) for one in figures))
             if key in ("geoscore", "bits"):

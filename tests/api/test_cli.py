@@ -1,16 +1,13 @@
 """The commands a user types, on drawn scenes: what they print, what they leave, how they fail."""
 
-import io
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from program import Answer, run_program
 
-from placeprint.api.cli import main
 from placeprint.api.demo import draw_scenes
 from placeprint.encoders.places import load_places
 
@@ -27,25 +24,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Answer(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def run(scenes: Path, *words: str) -> Answer:
-    """Run the program in this process, which has loaded torch already."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["placeprint", *words])
-        patch.setenv("PLACEPRINT_HOME", str(scenes / "home"))
-        patch.setenv("COLUMNS", "160")
-        patch.chdir(scenes)
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return Answer(code, out.getvalue(), err.getvalue())
+    return run_program(scenes, *words)
 
 
 def events(run: Answer) -> list[dict[str, object]]:

@@ -148,4 +148,4 @@ def test_an_evaluation_becomes_rows_of_text():
     )  # fmt: skip
     table = evaluation_rows(evaluation)
     assert [row["method"] for row in table] == ["baseline", "ours"]
-    assert table[0]["within 25 km"] == "50.0 %"
+    assert table[0]["≤ 25 km"] == "50.0 %"

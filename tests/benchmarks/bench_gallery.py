@@ -20,6 +20,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
 from placeprint.encoders.areas import Circle
 from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.sphere import destination, great_circle_km, uniform_on_sphere
@@ -27,8 +30,6 @@ from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ledger import Record
 from placeprint.indexer.settings import Settings
-from rich.console import Console
-from rich.table import Table
 
 DIMENSION, K = 512, 10
 RADII_KM = (50.0, 200.0, 1000.0, 2000.0, 5000.0)

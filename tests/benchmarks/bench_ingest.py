@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rich.console import Console
+from rich.table import Table
+from torchvision.transforms import v2
+
 from placeprint.encoders.catalog import load_encoder
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
 from placeprint.indexer.settings import Settings
 from placeprint.indexer.sources import Item, list_source
-from rich.console import Console
-from rich.table import Table
-from torchvision.transforms import v2
 
 
 class Loop:

@@ -212,7 +212,7 @@ def test_the_figures_are_plain_json(informative):
 def test_the_table_has_a_column_for_each_method_and_fits_a_terminal(informative):
     table = informative.table()
     assert [str(column.header) for column in table.columns[1:]] == [row.name for row in informative.rows]
-    bits = list(table.columns[0].cells).index("bits over prior")
+    bits = list(table.columns[0].cells).index("bits")
     assert list(table.columns[2].cells)[bits] == "–"
     assert Console(width=100).measure(table).minimum <= 80
 

@@ -1,0 +1,99 @@
+"""README is true: the demonstration ends with its table, and its commands print what it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from program import Answer, run_program
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    """The code after a marker."""
+    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def words_and_numbers(text: str) -> list[str | float]:
+    """What a text says, whatever its spacing."""
+    return [_value(word) for word in text.split()]
+
+
+def _value(word: str) -> str | float:
+    plain = word.strip("%,()").replace(",", "")
+    try:
+        return float(plain)
+    except ValueError:
+        return word
+
+
+def assert_says(answer: str, expected: str) -> None:
+    """The same words, and numbers equal to what rounding on another processor may change."""
+    found, wanted = words_and_numbers(answer), words_and_numbers(expected)
+    assert len(found) == len(wanted), answer
+    for one, other in zip(found, wanted, strict=True):
+        assert one == (pytest.approx(other, rel=0.03, abs=1.01) if isinstance(other, float) else other)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
+    """A folder in which `make demo` has run."""
+    folder = tmp_path_factory.mktemp("readme")
+    return folder, run_program(folder, "demo", columns=80)
+
+
+def test_the_demonstration_prints_its_table_and_leaves_a_report(demo: tuple[Path, Answer]) -> None:
+    folder, answer = demo
+    assert answer.returncode == 0, answer.stderr
+    table = block("demo")
+    rows = [line for line in table.splitlines() if "–" not in line and "─" not in line]
+    for row in rows:
+        label = row.split("  ")[0].strip() or row.split()[0]
+        printed = [line for line in answer.stdout.splitlines() if line.strip().startswith(label)]
+        assert any(_agree(row, line) for line in printed), row
+    page = (folder / "demo" / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/") > 30
+
+
+def _agree(row: str, line: str) -> bool:
+    try:
+        assert_says(line, row)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_the_session_prints_what_it_says(demo: tuple[Path, Answer]) -> None:
+    folder, _ = demo
+    commands = re.split(r"^\$ ", block("session"), flags=re.MULTILINE)[1:]
+    assert commands[0].strip() == "export PLACEPRINT_HOME=demo/home"
+    assert len(commands) == 5
+    for command in commands[1:]:
+        typed, _, expected = command.partition("\n")
+        program, *words = shlex.split(typed)
+        assert program == "placeprint"
+        answer = run_program(folder, *words, home=folder / "demo" / "home", columns=100)
+        assert_says(answer.stdout, expected)
+
+
+def test_the_python_lines_run(
+    demo: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = demo
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PLACEPRINT_HOME", "demo/home")
+    exec(compile(block("python"), "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[-1].startswith("Russian Federation 7")
+
+
+def test_every_command_in_readme_exists() -> None:
+    from placeprint.api.cli import app
+
+    verbs = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    named = set(re.findall(r"placeprint ([a-z]+)", README)) - {"import"}
+    assert named <= verbs
