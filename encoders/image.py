@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -133,7 +133,9 @@ class TimmEncoder:
             std=(float(preprocess["std"]),) * 3 if "std" in preprocess else tuple(config["std"]),
         )
         self._standardize = _Standardize(self.preprocessing)
-        self.fingerprint = _fingerprint(name, self._model, self.preprocessing, int(self._model.num_features))
+        self.fingerprint = _fingerprint(
+            name, self._model, self.preprocessing, int(cast(Any, self._model).num_features)
+        )
         # MobileNetV2 on two cores: 16 ms a photo so, 31 ms without, and the same answer to rounding.
         self._model = self._model.to(memory_format=torch.channels_last)
 

@@ -73,7 +73,8 @@ class Trial:
         """For each fold: which queries are asked, which photos are fitted on, which gallery is known."""
         names = np.unique(np.concatenate([self.queries.group, self.fitting.group, self.group]))
         if not np.isin(self.queries.group, self.group).any():
-            yield tuple(np.ones(n, bool) for n in (len(self.queries), len(self.fitting), len(self.group)))
+            everyone = [np.ones(len(group), bool) for group in (self.queries, self.fitting, self.group)]
+            yield everyone[0], everyone[1], everyone[2]
             return
         fold = fold_of_groups(np.arange(len(names)), self.n_folds, self.seed)
         groups = (self.queries.group, self.fitting.group, self.group)

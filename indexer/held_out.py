@@ -66,7 +66,7 @@ def held_out(
         hidden = Filter(
             exclude_groups=frozenset({group}),
             exclude_ids=frozenset({ids[row]} if ids else ()),
-            exclude_within=Circle(*place.tolist(), radius_km=exclude_km) if exclude_km > 0 else None,
+            exclude_within=Circle(float(place[0]), float(place[1]), exclude_km) if exclude_km > 0 else None,
         )
         near = gallery.locate_neighbors(embedding, k, filter=hidden)
         similarity[row, : len(near.similarity)] = near.similarity

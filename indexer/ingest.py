@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,7 +182,7 @@ def _embed(
 def _record(photo: Decoded, embeddings: dict[str, NDArray[np.float32]], report: Report) -> Record:
     """The ledger's row for a photo. The first of equal bytes takes the embedding out of `embeddings`."""
     item, facts = photo.item, photo.facts
-    common = {
+    common: dict[str, Any] = {
         "key": item.key, "source": item.source, "sha256": photo.sha256,
         "size_bytes": item.size_bytes, "mtime_ns": item.mtime_ns, "said": item.said,
     }  # fmt: skip

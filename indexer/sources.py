@@ -148,7 +148,7 @@ def _table(path: Path, group_column: str | None) -> list[Item]:
         )
     if group_column is not None and group_column not in table.columns:
         raise UnreadableSource(f"{path}: no column {group_column!r}; there are {', '.join(table.columns)}")
-    rows = table.to_dict("records")
+    rows: list[dict[str, Any]] = [dict(row) for row in table.rename(columns=str).to_dict("records")]  # type: ignore[arg-type]
     _refuse_swapped(path, rows, columns)
     items = [_row(path, row, image, columns, group_column) for row in rows if str(row[image]).strip()]
     return list({item.key: item for item in items}.values())  # of a path given twice the last row counts

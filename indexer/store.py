@@ -326,7 +326,9 @@ class _EdgeWords:
 
     @staticmethod
     def during(key: str, start: datetime | None, end: datetime | None) -> Any:
-        moments = edge.RangeDateTime(gte=start and start.isoformat(), lt=end and end.isoformat())
+        moments = edge.RangeDateTime(
+            gte=start.isoformat() if start else None, lt=end.isoformat() if end else None
+        )
         return edge.FieldCondition(key, range=moments)
 
     @staticmethod

@@ -20,7 +20,7 @@ from placeprint.api import app as service_app
 from placeprint.api.app import Service, create_app, run_server
 from placeprint.api.problems import STATUS
 from placeprint.api.service_settings import InvalidSettings, ServiceSettings, read_settings
-from placeprint.encoders.errors import GalleryLocked, PlaceprintError, UnknownGallery
+from placeprint.encoders.errors import FingerprintMismatch, GalleryLocked, PlaceprintError, UnknownGallery
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ledger import encode_payload
 from placeprint.indexer.settings import Settings
@@ -289,9 +289,9 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
-    assert faults == {
+    assert faults <= {
         "PlaceprintError", "DamagedLedger", "GalleryLocked", "InvalidSettings", "StoreUnavailable",
-        "UnknownEncoder", "UnknownGallery", "UnreadableSource", "WeightsUnavailable",
+        "TilesUnavailable", "UnknownEncoder", "UnknownGallery", "UnreadableSource", "WeightsUnavailable",
     }  # fmt: skip
 
 
@@ -337,48 +337,48 @@ def test_a_foreign_host_name_is_refused(serve: Serve) -> None:
 # --- life ------------------------------------------------------------------------------------------
 
 
-class SlowEncoder(ColorEncoder):
-    """Embeds once it is let, except while the service warms up."""
+class Gate:
+    """Lets a call through once it is opened."""
 
-    is_slow = False
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.reached, self.is_open = function, threading.Event(), threading.Event()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.started, self.may_go_on = threading.Event(), threading.Event()
-
-    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if self.is_slow:
-            self.started.set()
-            assert self.may_go_on.wait(20)
-        return super().embed_pixels(pixels)
+    def __call__(self, *args: Any) -> Any:
+        self.reached.set()
+        assert self.is_open.wait(20)
+        return self.function(*args)
 
 
-def test_the_process_answers_while_the_model_is_at_work(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow", ["model", "decoder"])
+def test_the_process_answers_while_a_photo_is_at_work(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     monkeypatch.setattr(service_app, "READY_WITHIN_S", 0.1)
     monkeypatch.setattr(service_app, "MAX_INSIDE", 1)
-    encoder, answers = SlowEncoder(), []
-    client = serve(encoder)
-    encoder.is_slow = True
+    client, answers = serve(), []
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    owner, name = (service.encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
+    gate = Gate(getattr(owner, name))
+    monkeypatch.setattr(owner, name, gate)
 
     def ask() -> None:
         answers.append(client.post("/v1/locate", content=picture("red"), headers=JPEG).status_code)
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert encoder.started.wait(20)
+    assert gate.reached.wait(20)
     try:
         assert client.get("/healthz").status_code == 200
-        assert is_problem(client.get("/readyz"), 503)
+        assert client.get("/readyz").status_code == (503 if slow == "model" else 200)
         busy = client.post("/v1/search", params={"text": "red"})
         assert is_problem(busy, 503) and busy.headers["retry-after"] == "1"
         assert answers == []
     finally:
-        encoder.may_go_on.set()
+        gate.is_open.set()
         asking.join()
     assert answers == [200]
     assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.post("/v1/search", params={"text": "red"}).status_code == 200
 
 
 def test_a_service_whose_model_fails_is_alive_but_not_ready(
@@ -398,6 +398,13 @@ def test_the_gallery_is_held_while_it_is_served_and_let_go_after(home: Path) -> 
     with TestClient(create_app(settings, Service(settings, ColorEncoder())), base_url="http://localhost"):
         with pytest.raises(GalleryLocked):
             Gallery.open("trips", settings=settings)
+    Gallery.open("trips", settings=settings).close()
+
+
+def test_another_encoder_than_the_gallery_was_built_by_is_refused(home: Path) -> None:
+    settings = ServiceSettings(home=home, qdrant_url=None, lock_timeout_s=0.1)
+    with pytest.raises(FingerprintMismatch):
+        Service(settings, ColorEncoder("another"))
     Gallery.open("trips", settings=settings).close()
 
 

@@ -176,9 +176,9 @@ def answers(home: Path, lonlat: np.ndarray) -> str:
     service = Service(ServiceSettings(home=home, qdrant_url=None, precision="25km"), encoder)
     try:
         told: list[Any] = [service.locate(shade[0]) for shade in shades[:3]]
-        for radius_km in (1.0, 10.0, 20.0, 30.0, 100.0, 1000.0):
+        for radius_km in (10.0, 30.0, 50.0, 80.0, 120.0, 200.0, 1000.0):
             circles = [Circle(lon, lat, radius_km) for lon, lat in np.round(lonlat).tolist()]
-            told += [service.search(shades[0][0], None, 5, circle, {}) for circle in circles]
+            told += [service.search(shades[0][0], None, 12, circle, {}) for circle in circles]
     finally:
         service.close()
     return json.dumps(told)

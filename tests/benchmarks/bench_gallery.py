@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def make_photos(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], 
     return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32), lonlat
 
 
-def exact(vectors: NDArray[np.float32], query: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> set[int]:
+def exact(
+    vectors: NDArray[np.float32], query: NDArray[np.float32], mask: NDArray[np.bool_] | None
+) -> set[int]:
     """The K nearest rows by a scan of everything."""
     similarity = vectors @ query
     if mask is not None:
@@ -146,8 +149,8 @@ class LocalMode:
                 )
             ]
         )
-        points = self.client.query_points("bench", query=query.tolist(), query_filter=condition, limit=K).points
-        return {int(point.id) for point in points}
+        answer = self.client.query_points("bench", query=query.tolist(), query_filter=condition, limit=K)
+        return {int(point.id) for point in answer.points}
 
 
 def measure(n: int, n_queries: int, seed: int, *, with_local: bool) -> dict[str, Any]:
@@ -163,6 +166,7 @@ def measure(n: int, n_queries: int, seed: int, *, with_local: bool) -> dict[str,
     circles |= {f"within {r:g} km": [Circle(*c.tolist(), radius_km=r) for c in centers] for r in RADII_KM}
     wanted, result["scan"] = {}, {}
     for name, areas in circles.items():
+
         def scan(i: int, areas: list[Circle | None] = areas) -> set[int]:
             area = areas[i]
             mask = None
@@ -184,7 +188,7 @@ def measure(n: int, n_queries: int, seed: int, *, with_local: bool) -> dict[str,
             figures["add_s"] = time.perf_counter() - started
             figures["add_per_s"] = n / figures["add_s"]
             if title == "ours":
-                ms, _ = median_ms([lambda i=i: store.search(queries[i], None) for i in range(n_queries)])
+                ms, _ = median_ms([partial(store.search, query, None) for query in queries])
                 figures["before optimize, no filter p50_ms"] = ms
                 started = time.perf_counter()
                 store.optimize()
@@ -193,7 +197,8 @@ def measure(n: int, n_queries: int, seed: int, *, with_local: bool) -> dict[str,
             figures["reopen_s"] = store.reopen_s
             n_asked = n_queries if title == "ours" else min(n_queries, 20)  # a second each
             for name, areas in circles.items():
-                calls = [lambda i=i, areas=areas: store.search(queries[i], areas[i]) for i in range(n_asked)]
+                asked = zip(queries[:n_asked], areas[:n_asked], strict=True)
+                calls = [partial(store.search, query, area) for query, area in asked]
                 calls[0]()
                 ms, found = median_ms(calls)
                 figures[name] = {"p50_ms": ms, "recall_at_10": recall(found, wanted[name][:n_asked])}
@@ -210,7 +215,8 @@ def table_of(result: dict[str, Any]) -> Table:
     for name in ("add_per_s", "optimize_s", "reopen_s"):
         table.add_row(name, *(f"{result[t][name]:,.1f}" if name in result[t] else "" for t in titles), "")
     for name, scan in result["scan"].items():
-        cells = [f"{result[t][name]['p50_ms']:.2f} ms, recall {result[t][name]['recall_at_10']:.3f}" for t in titles]
+        figures = [result[title][name] for title in titles]
+        cells = [f"{one['p50_ms']:.2f} ms, recall {one['recall_at_10']:.3f}" for one in figures]
         table.add_row(name, *cells, f"{scan['p50_ms']:.2f} ms")
     return table
 

@@ -26,6 +26,7 @@ from placeprint.encoders.errors import (
     UnknownGallery,
 )
 from placeprint.encoders.sphere import destination, great_circle_km, uniform_on_sphere
+from placeprint.indexer import gallery as gallery_module
 from placeprint.indexer.filters import Filter, parse_moment, parse_where
 from placeprint.indexer.gallery import Gallery, gallery_names
 from placeprint.indexer.ledger import Record, photo_id
@@ -220,6 +221,48 @@ def test_fields_of_the_store_cannot_be_asked_for(any_gallery: Gallery) -> None:
         any_gallery.count(Filter(where={"_image": "x"}))
     with pytest.raises(InvalidFilter, match="at least 1"):
         any_gallery.nearest(E1, 0)
+
+
+def test_filtered_searches_are_exact_up_to_the_limit_and_never_come_short(
+    settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_module, "EXACT_UP_TO", 20)
+    vectors, asked = unit_rows(rng, 60), []
+    with Gallery.create("rule", fingerprint_of(8), settings=settings) as gallery:
+        gallery.add([record(str(i), v, group="few" if i < 20 else "many") for i, v in enumerate(vectors)])
+        real = gallery._index.store.query
+
+        def short(vector, limit, condition, *, exact, offset=0):  # as a broken graph would answer
+            asked.append(exact)
+            return real(vector, limit, condition, exact=exact, offset=offset)[: None if exact else 3]
+
+        monkeypatch.setattr(gallery._index.store, "query", short)
+        gallery.nearest(E1, 10, filter=Filter(exclude_groups=frozenset({"many"})))
+        assert asked == [True]
+        found = gallery.nearest(E1, 10, filter=Filter(exclude_groups=frozenset({"few"})))
+        assert asked == [True, False, True]
+        assert len(found) == 10
+
+
+@pytest.mark.slow
+def test_filters_of_every_size_keep_their_recall(settings: Settings, rng: np.random.Generator) -> None:
+    n = 60_000
+    latent = rng.normal(size=(n, 24)) @ rng.normal(size=(24, 512))
+    vectors = (latent / np.linalg.norm(latent, axis=1, keepdims=True)).astype(np.float32)
+    lonlat, recalls = uniform_on_sphere(n, rng), []
+    with Gallery.create("big", fingerprint_of(512), settings=settings) as gallery:
+        for start in range(0, n, 8192):
+            rows = [(i, *lonlat[i].tolist()) for i in range(start, min(start + 8192, n))]
+            gallery.add([record(str(i), vectors[i], lon=lon, lat=lat) for i, lon, lat in rows])
+        gallery.optimize()
+        for number in range(60):
+            circle = Circle(*lonlat[number].tolist(), 300.0 * 1.065**number)
+            inside = np.flatnonzero(circle.contains(lonlat))
+            best = set(inside[np.argsort(-(vectors[inside] @ vectors[-number]))[:10]].tolist())
+            near = gallery.nearest(vectors[-number], 10, filter=Filter(within=circle))
+            recalls.append(len({int(one.photo.image) for one in near} & best) / len(best))
+    assert len(inside) > 20_000
+    assert np.mean(recalls) >= 0.98
 
 
 # --- on disk ---------------------------------------------------------------------------------------
