@@ -306,11 +306,14 @@ def demo(
 
 @app.command()
 def serve(
-    gallery: GalleryName,
-    host: Annotated[str, typer.Option(help="Address to listen on; this machine only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    gallery: Annotated[str, typer.Option("--gallery", "-g", help="By default the only one there is.")] = "",
+    host: Annotated[str, typer.Option(envvar="PLACEPRINT_HOST", help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PLACEPRINT_PORT", help="0 for any that is free.")] = 8000,
 ) -> None:
-    """Serve one gallery over HTTP on this machine: search and locate, with coarse answers by default."""
+    """Serve a gallery over HTTP on this machine; PLACEPRINT_PRECISION caps what is told of places.
+
+    Example: placeprint serve --gallery trips
+    """
     from .app import run_server
 
     run_server(gallery, host, port)

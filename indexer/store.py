@@ -10,6 +10,7 @@ vectors without direction and places not on Earth never get in, and a filtered s
 approximate index would answer with too little is done exactly.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -411,7 +412,11 @@ def translate(filter: Filter, words: Any) -> Any:
 def _equal(words: Any, key: str, value: Any) -> Any:
     if key.startswith("_"):
         raise InvalidFilter(f"--where {key}: names that begin with an underscore are the store's own")
+    if not re.fullmatch(r"\w+", key):
+        raise InvalidFilter(f"--where {key}: a field's name has letters, digits and _ only")
     values = [value] if isinstance(value, str | int | float) else list(value)
+    if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in values):
+        raise InvalidFilter(f"--where {key}: {value} is beyond 64 bits; put it in quotes to compare texts")
     conditions = [words.between(key, v, v) if isinstance(v, float) else words.equals(key, v) for v in values]
     return conditions[0] if len(conditions) == 1 else words.filter(should=conditions)
 

@@ -43,11 +43,9 @@ def ids(answer: Any) -> list[str]:
     return [neighbor["id"] for neighbor in answer.json()["neighbors"]]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_gallery(home: Path) -> Path:
     """A gallery of three places in three colors; its payload says where files lie and streets are."""
-    home, encoder = tmp_path_factory.mktemp("served"), ColorEncoder()
-    records = []
+    encoder, records = ColorEncoder(), []
     for color, (lon, lat) in PLACES.items():
         for i in range(4):
             shade = (np.array(COLORS[color]) * (1.0 - 0.1 * i)).astype(np.uint8)
@@ -58,6 +56,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Gallery.create("trips", encoder.fingerprint, settings=Settings(home=home, qdrant_url=None)) as made:
         made.add(records)
     return home
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_gallery(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture
@@ -74,6 +77,16 @@ def serve(home: Path) -> Iterator[Serve]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A client of a service that tells everything and is shared by tests that change nothing."""
+    home = make_gallery(tmp_path_factory.mktemp("exact"))
+    settings = ServiceSettings(home=home, qdrant_url=None, precision="exact")
+    app = create_app(settings, Service(settings, ColorEncoder()))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
 def is_problem(answer: Any, status: int) -> bool:
     kind = answer.headers["content-type"]
     return (answer.status_code, kind, answer.json()["status"]) == (status, "application/problem+json", status)
@@ -82,25 +95,23 @@ def is_problem(answer: Any, status: int) -> bool:
 # --- answers ---------------------------------------------------------------------------------------
 
 
-def test_red_finds_red_by_photo_and_by_text(serve: Serve) -> None:
-    client = serve(precision="exact")
+def test_red_finds_red_by_photo_and_by_text(exact: TestClient) -> None:
     for answer in (
-        client.post("/v1/search", params={"k": 4}, content=picture("red"), headers=JPEG),
-        client.post("/v1/search", params={"k": 4, "text": "red"}),
+        exact.post("/v1/search", params={"k": 4}, content=picture("red"), headers=JPEG),
+        exact.post("/v1/search", params={"k": 4, "text": "red"}),
     ):
         assert [one["payload"]["city"] for one in answer.json()["neighbors"]] == ["red"] * 4
         similarity = [one["similarity"] for one in answer.json()["neighbors"]]
         assert similarity == sorted(similarity, reverse=True) and similarity[0] == pytest.approx(1.0)
 
 
-def test_photo_and_text_together_ask_for_what_lies_between(serve: Serve) -> None:
-    client = serve(precision="exact")
-    asked = client.post("/v1/search", params={"text": "blue", "k": 8}, content=picture("red"), headers=JPEG)
+def test_photo_and_text_together_ask_for_what_lies_between(exact: TestClient) -> None:
+    asked = exact.post("/v1/search", params={"text": "blue", "k": 8}, content=picture("red"), headers=JPEG)
     assert {one["payload"]["city"] for one in asked.json()["neighbors"]} == {"red", "blue"}
 
 
-def test_a_red_photo_is_located_where_red_photos_are(serve: Serve) -> None:
-    answer = serve(precision="exact").post("/v1/locate", content=picture("red"), headers=JPEG).json()
+def test_a_red_photo_is_located_where_red_photos_are(exact: TestClient) -> None:
+    answer = exact.post("/v1/locate", content=picture("red"), headers=JPEG).json()
     assert answer["countries"][0]["code"] == "JP"
     assert (answer["lon"], answer["lat"]) == pytest.approx(PLACES["red"], abs=1.0)
     assert answer["regions"]
@@ -114,9 +125,9 @@ def test_a_search_keeps_to_its_circle(serve: Serve, precision: str) -> None:
     assert all(one["lon"] == pytest.approx(2.5, abs=0.6) for one in found)
 
 
-def test_a_condition_on_payload_is_kept_where_it_is_allowed(serve: Serve) -> None:
+def test_a_condition_on_payload_is_kept_where_it_is_allowed(exact: TestClient) -> None:
     asked = {"text": "red", "where": "city=blue"}
-    found = serve(precision="exact").post("/v1/search", params=asked).json()["neighbors"]
+    found = exact.post("/v1/search", params=asked).json()["neighbors"]
     assert [one["payload"]["city"] for one in found] == ["blue"] * 4
 
 
@@ -240,20 +251,19 @@ def test_a_body_declared_too_large_is_refused_unread(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", picture("red")[:60], b"GIF89a"])
-def test_a_damaged_photo_is_a_problem_and_the_next_one_is_none(serve: Serve, content: bytes) -> None:
-    client = serve()
-    damaged = client.post("/v1/locate", content=content, headers=JPEG)
+def test_a_damaged_photo_is_a_problem_and_the_next_one_is_none(exact: TestClient, content: bytes) -> None:
+    damaged = exact.post("/v1/locate", content=content, headers=JPEG)
     assert is_problem(damaged, 422)
     assert damaged.json()["type"] == "urn:placeprint:UnreadableImage"
-    assert client.post("/v1/locate", content=picture("red"), headers=JPEG).status_code == 200
+    assert exact.post("/v1/locate", content=picture("red"), headers=JPEG).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/v1/search", 405), ("POST", "/v1/search", 422)],
 )
-def test_every_refusal_is_a_problem(serve: Serve, method: str, path: str, status: int) -> None:
-    answer = serve().request(method, path)
+def test_every_refusal_is_a_problem(exact: TestClient, method: str, path: str, status: int) -> None:
+    answer = exact.request(method, path)
     assert is_problem(answer, status)
     assert answer.json()["instance"] == path
 
@@ -277,9 +287,9 @@ def test_every_refusal_is_a_problem(serve: Serve, method: str, path: str, status
     ],
 )
 def test_a_meaningless_question_says_what_was_expected(
-    serve: Serve, parameters: dict[str, str], word: str
+    exact: TestClient, parameters: dict[str, str], word: str
 ) -> None:
-    answer = serve(precision="exact").post("/v1/search", params={"text": "red", **parameters})
+    answer = exact.post("/v1/search", params={"text": "red", **parameters})
     assert is_problem(answer, 422)
     assert word in answer.json()["detail"]
 
@@ -295,8 +305,8 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     }  # fmt: skip
 
 
-def test_a_body_of_another_kind_is_refused(serve: Serve) -> None:
-    answer = serve().post("/v1/search", json={"text": "red"})
+def test_a_body_of_another_kind_is_refused(exact: TestClient) -> None:
+    answer = exact.post("/v1/search", json={"text": "red"})
     assert is_problem(answer, 415)
 
 
@@ -327,11 +337,10 @@ def test_the_log_has_routes_and_no_questions(serve: Serve, caplog: pytest.LogCap
     assert [line.rsplit(" ", 2)[0] for line in lines] == ["POST /v1/search 200", "GET - 404"]
 
 
-def test_a_foreign_host_name_is_refused(serve: Serve) -> None:
-    client = serve()
-    assert is_problem(client.get("/v1/gallery", headers={"Host": "rebound.example:8000"}), 421)
+def test_a_foreign_host_name_is_refused(exact: TestClient) -> None:
+    assert is_problem(exact.get("/v1/gallery", headers={"Host": "rebound.example:8000"}), 421)
     for host in ("localhost:8000", "[::1]:8000"):
-        assert client.get("/v1/gallery", headers={"Host": host}).status_code == 200
+        assert exact.get("/v1/gallery", headers={"Host": host}).status_code == 200
 
 
 # --- life ------------------------------------------------------------------------------------------
@@ -434,8 +443,8 @@ def test_without_a_name_the_only_gallery_is_served(home: Path, tmp_path: Path) -
     service.close()
 
 
-def test_the_openapi_document_tells_of_photos_and_problems(serve: Serve) -> None:
-    paths = json.loads(serve().get("/openapi.json").text)["paths"]
+def test_the_openapi_document_tells_of_photos_and_problems(exact: TestClient) -> None:
+    paths = json.loads(exact.get("/openapi.json").text)["paths"]
     search = paths["/v1/search"]["post"]
     assert "image/*" in search["requestBody"]["content"]
     assert search["responses"].keys() == {"200", "default"}

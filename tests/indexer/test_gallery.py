@@ -219,6 +219,9 @@ def test_a_place_that_is_not_on_earth_never_gets_in(any_gallery: Gallery) -> Non
 def test_fields_of_the_store_cannot_be_asked_for(any_gallery: Gallery) -> None:
     with pytest.raises(InvalidFilter, match="underscore"):
         any_gallery.count(Filter(where={"_image": "x"}))
+    for key, value in (("a b", 1), ('a"b', 1), ("a", 2**64)):
+        with pytest.raises(InvalidFilter, match="--where a"):
+            any_gallery.count(Filter(where={key: value}))
     with pytest.raises(InvalidFilter, match="at least 1"):
         any_gallery.nearest(E1, 0)
 
