@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from placeprint.api import app as service_app
-from placeprint.api.app import Service, create_app, run_server
+from placeprint.api import service as service_module
+from placeprint.api.app import create_app, run_server
 from placeprint.api.problems import STATUS
+from placeprint.api.service import Service
 from placeprint.api.service_settings import InvalidSettings, ServiceSettings, read_settings
 from placeprint.encoders.errors import FingerprintMismatch, GalleryLocked, PlaceprintError, UnknownGallery
 from placeprint.indexer.gallery import Gallery
@@ -363,7 +365,7 @@ def test_the_process_answers_while_a_photo_is_at_work(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     monkeypatch.setattr(service_app, "READY_WITHIN_S", 0.1)
-    monkeypatch.setattr(service_app, "MAX_INSIDE", 1)
+    monkeypatch.setattr(service_module, "MAX_INSIDE", 1)
     client, answers = serve(), []
     service: Service = client.app.state.service  # type: ignore[attr-defined]
     owner, name = (service.encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
@@ -418,7 +420,7 @@ def test_another_encoder_than_the_gallery_was_built_by_is_refused(home: Path) ->
 
 
 def test_the_lifespan_opens_the_gallery_by_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_app, "load_encoder", lambda name, weights: ColorEncoder(name))
+    monkeypatch.setattr(service_module, "load_encoder", lambda name, weights: ColorEncoder(name))
     settings = ServiceSettings(home=home, qdrant_url=None, gallery="trips")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         assert client.get("/readyz").status_code == 200
