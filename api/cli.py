@@ -157,7 +157,9 @@ def locate(
     Example: placeprint locate photo.jpg --gallery trips --map out.html
     """
     from ..encoders.image import embed_images
+    from ..indexer.filters import Filter
     from ..indexer.gallery import Gallery
+    from ..indexer.ledger import photo_id_of
     from ..indexer.locator import Locator
     from . import console
 
@@ -172,8 +174,10 @@ def locate(
             embeddings = embeddings.mean(axis=0, keepdims=True)
         with console.counting_progress("calibrating", as_json=as_json) as counting:
             locator = Locator(opened, progress=counting)
+        # A photo that is in the gallery must not answer for itself.
+        others = Filter(exclude_ids=frozenset(photo_id_of(photo.read_bytes()) for photo in photos))
         for photo, embedding in zip(photos, embeddings, strict=False):
-            location, neighbors = locator.locate(embedding, **polygons)
+            location, neighbors = locator.locate(embedding, filter=others, **polygons)
             if as_json:
                 console.say("location", image=str(photo), **location.to_dict())
             else:

@@ -20,7 +20,7 @@ from ..encoders.decoding import DecodePool
 from ..encoders.errors import UnreadableImage
 from ..encoders.photo import PhotoFacts
 from .gallery import Gallery
-from .ledger import Entry, Record, State, encode_payload, photo_id
+from .ledger import Entry, Record, State, encode_payload
 from .sources import Item, missing_keys
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
@@ -252,8 +252,3 @@ def _write_failures(gallery: Gallery) -> None:
 def failures_file(gallery: Gallery) -> Path:
     """Where `index` leaves the table of failures."""
     return gallery.folder / "failures.csv"
-
-
-def is_in(gallery: Gallery, content: bytes) -> bool:
-    """Whether a file of these bytes is in the gallery."""
-    return bool(gallery.state.keys.get(photo_id(hashlib.sha256(content).hexdigest())))

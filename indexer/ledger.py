@@ -9,6 +9,7 @@ A photo is its bytes: its id comes from their SHA-256. Two keys with the same by
 whose facts are those of the key seen first; a moved file is the same photo under another key.
 """
 
+import hashlib
 import json
 import os
 import uuid
@@ -34,6 +35,11 @@ Status = Literal["embedded", "seen", "failed", "removed"]
 def photo_id(sha256: str) -> str:
     """The id of a photo, a UUIDv5 of its bytes' SHA-256 (hexadecimal)."""
     return str(uuid.uuid5(NAMESPACE, sha256))
+
+
+def photo_id_of(content: bytes) -> str:
+    """The id of the photo that a file of these bytes is."""
+    return photo_id(hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Photos of known place as questions to a gallery, read from any source."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..encoders.errors import UnreadableImage, UnreadableSource
 from .gallery import Gallery
-from .ledger import photo_id
+from .ledger import photo_id_of
 from .photos import group_at
 from .sources import Item
 
@@ -49,7 +48,7 @@ def read_queries(items: Sequence[Item], gallery: Gallery, encoder: "ImageEncoder
     for item in items:
         try:
             content = item.read() if not item.problem else b""
-            id = photo_id(hashlib.sha256(content).hexdigest())
+            id = photo_id_of(content)
             known = gallery.get([id])
             if item.problem:
                 raise UnreadableImage(item.problem)

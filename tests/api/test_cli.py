@@ -102,6 +102,13 @@ def test_locate_writes_a_map_and_a_page(indexed: Path) -> None:
     assert "00001.jpg" in (indexed / "map.html").read_text()
 
 
+def test_an_indexed_photo_does_not_answer_for_itself(indexed: Path) -> None:
+    run(indexed, "locate", "photos/00030.jpg", "--gallery", "trips", "--map", "self.html")
+    assert (indexed / "self.html").read_text().count("00030.jpg") < 4  # its name, not its evidence
+    found = events(run(indexed, "locate", "photos/00030.jpg", "--gallery", "trips", "--json"))
+    assert float(str(found[0]["p_within_km"]["1"])) < 0.2  # type: ignore[index]
+
+
 def test_evaluate_prints_the_baselines_beside_ours(indexed: Path) -> None:
     answer = run(
         indexed, "evaluate", "queries.csv", "--gallery", "trips", "--out", "e.json", "--plot", "e.png"
