@@ -257,7 +257,7 @@ def delete(
     gallery: GalleryName,
     ids: Annotated[list[str], typer.Argument(help="Ids of photos, as `search --json` shows them.")],
 ) -> None:
-    """Take photos out of a gallery. Their files stay where they are."""
+    """Take photos out of a gallery. Their files stay, and indexing them again brings them back."""
     from ..indexer.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
