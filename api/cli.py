@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from .. import __version__
 from ..encoders.errors import PlaceprintError
@@ -49,7 +50,9 @@ def index(
     ] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     prune: Annotated[bool, typer.Option(help="Remove photos whose file is gone from the source.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Decoding processes; all cores by default.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding processes; all cores by default.")
+    ] = None,
     calibrate: Annotated[bool, typer.Option(help="Fit the geolocation when done.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +102,7 @@ def search(
     since: Annotated[str | None, typer.Option("--from", help="First day or moment.")] = None,
     until: Annotated[str | None, typer.Option(help="First day or moment that is out.")] = None,
     no_place: Annotated[bool, typer.Option("--no-place", help="Only photos of unknown place.")] = False,
-    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Search by photo, text, place, time and payload, alone or together.
@@ -195,10 +198,10 @@ def evaluate(
     group_column: Annotated[
         str | None, typer.Option(help="Column of what belongs together; it is hidden from its own photos.")
     ] = None,
-    exclude_km: Annotated[float, typer.Option(help="Hide the gallery's photos nearer than this too.")] = 0.0,
+    exclude_km: Annotated[float, typer.Option(min=0.0, help="Hide nearer photos of the gallery too.")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw errors and calibration as PNG.")] = None,
-    seed: Annotated[int, typer.Option(help="Of folds, samples and the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds, samples and the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure geolocation against prior, random photo and nearest photo, with intervals.
@@ -298,7 +301,7 @@ def models() -> None:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to put photos, gallery and report.")] = Path("demo"),
     photos: Annotated[Path | None, typer.Option(help="Your own photos instead of drawn scenes.")] = None,
-    n_scenes: Annotated[int, typer.Option(help="How many scenes to draw.")] = 1500,
+    n_scenes: Annotated[int, typer.Option(min=50, help="How many scenes to draw.")] = 1500,
     encoder: EncoderName = None,
     weights: WeightsFile = None,
 ) -> None:
@@ -331,6 +334,8 @@ def main() -> None:
         app()
     except PlaceprintError as error:
         console.fail(str(error))
+    except ValidationError as error:
+        console.fail(f"a setting in the environment is wrong: {error}")
     except KeyboardInterrupt:
         console.fail("interrupted; the same command goes on where this one stopped", 130)
     except BrokenPipeError:  # `placeprint search … | head` has read enough

@@ -59,4 +59,6 @@ if __name__ == "__main__":
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a library prints must not get between the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    channel.write(b"ready\n")
+    channel.flush()
     serve(sys.stdin.buffer, channel)

@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UnreadableImage
+from .errors import DecoderUnavailable, UnreadableImage
 from .photo import PhotoFacts
 from .preprocessing import Preprocessing
 
@@ -94,11 +94,18 @@ class DecodePool:
         process: subprocess.Popen[bytes] | None = getattr(self._local, "process", None)
         if process is None or process.poll() is not None:
             process = subprocess.Popen(
-                [sys.executable, "-m", "placeprint.encoders.decode_worker"],
+                # -P: a folder of photos is no place to import from.
+                [sys.executable, "-P", "-m", "placeprint.encoders.decode_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            if cast(IO[bytes], process.stdout).readline() != b"ready\n":
+                self._drop(process)
+                raise DecoderUnavailable(
+                    "the process that decodes photos does not start; to see why, run "
+                    f"{sys.executable} -P -m placeprint.encoders.decode_worker"
+                )
             self._local.process = process
             with self._lock:
                 self._processes.add(process)

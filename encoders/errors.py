@@ -59,3 +59,7 @@ class InvalidFilter(PlaceprintError, ValueError):
 
 class NothingToLocateWith(PlaceprintError):
     """The gallery holds no photo with a place."""
+
+
+class DecoderUnavailable(PlaceprintError):
+    """The processes that decode photos do not start."""

@@ -14,6 +14,7 @@ class Fingerprint:
     preprocessing: str
     dimension: int
     normalization: str = "l2"
+    architecture: str = ""  # backend, model and its options: equal weights may be run differently
 
     @property
     def id(self) -> str:

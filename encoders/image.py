@@ -87,9 +87,15 @@ class OpenClipEncoder:
             std=tuple(config["std"]),
         )
         self._standardize = _Standardize(self.preprocessing)
+        is_quick = (open_clip.get_pretrained_cfg(model, pretrained) or {}).get("quick_gelu", False)
+        architecture = f"open_clip:{model}{' quick_gelu' if is_quick else ''}"
         blank = np.zeros((1, self.preprocessing.size, self.preprocessing.size, 3), np.uint8)
         self.fingerprint = _fingerprint(
-            name, self._model, self.preprocessing, self.embed_pixels(blank).shape[1]
+            name,
+            self._model,
+            self.preprocessing,
+            self.embed_pixels(blank).shape[1],
+            architecture,
         )
 
     @torch.inference_mode()
@@ -156,7 +162,9 @@ class DemonstrationEncoder:
         self._net = demonstration.load(weights)
         self.preprocessing = Preprocessing(size=demonstration.INPUT_SIZE)
         self._standardize = _Standardize(self.preprocessing)
-        self.fingerprint = _fingerprint(name, self._net, self.preprocessing, demonstration.EMBEDDING_DIM)
+        self.fingerprint = _fingerprint(
+            name, self._net, self.preprocessing, demonstration.EMBEDDING_DIM, "demonstration"
+        )
 
     @torch.inference_mode()
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> Embeddings:
@@ -197,7 +205,7 @@ def _no_text(name: str) -> str:
 
 
 def _fingerprint(
-    name: str, model: torch.nn.Module, preprocessing: Preprocessing, dimension: int
+    name: str, model: torch.nn.Module, preprocessing: Preprocessing, dimension: int, architecture: str
 ) -> Fingerprint:
     digest = hashlib.sha256()
     for key, tensor in sorted(model.state_dict().items()):
@@ -208,6 +216,7 @@ def _fingerprint(
         weights_sha256=digest.hexdigest(),
         preprocessing=preprocessing.canonical,
         dimension=dimension,
+        architecture=architecture,
     )
 
 

@@ -112,7 +112,11 @@ def _decode(image: Image.Image, at_least: int | None) -> tuple[Image.Image, Phot
     image.load()
     upright = ImageOps.exif_transpose(image)  # some formats have turned it in loading; then it does nothing
     whole = upright.size if shrunk == 1 else size if _orientation(exif) < 5 else size[::-1]
-    return _to_rgb(upright), _facts(whole, exif)
+    try:
+        facts = _facts(whole, exif)
+    except Exception:  # EXIF is the freest of texts, and costs only itself
+        facts = PhotoFacts(width=whole[0], height=whole[1], orientation=_orientation(exif))
+    return _to_rgb(upright), facts
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoders.errors import NothingToLocateWith
 from ..encoders.places import load_places
 from ..encoders.sphere import great_circle_km, lonlat_of
 from .calibrate import fit_surface_model
@@ -120,6 +121,7 @@ def evaluate_source(
     Raises:
         UnreadableSource: none of them could be asked.
     """
+    _need_groups(gallery)
     queries = read_queries(items, gallery, encoder)
     asked = held_out(
         gallery, queries.embeddings, queries.lonlat, queries.groups,
@@ -133,8 +135,17 @@ def evaluate_gallery(
     gallery: Gallery, *, exclude_km: float = 0.0, seed: int = 0, progress: Progress = lambda done, total: None
 ) -> Evaluation:
     """Judge a gallery by its own placed photos, at most 2,000 of them."""
+    _need_groups(gallery)
     asked = held_out_from(gallery, exclude_km=exclude_km, seed=seed, progress=progress)
     return evaluate(_trial(gallery, asked, asked, seed))
+
+
+def _need_groups(gallery: Gallery) -> None:
+    if len({photo.group for photo in gallery.placed()[0]}) < 2:
+        raise NothingToLocateWith(
+            f"gallery {gallery.name!r} has placed photos of fewer than two groups, and none judges "
+            "itself; index photos of more places, or name the groups with --group-column"
+        )
 
 
 def _trial(gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int) -> Trial:

@@ -1,5 +1,6 @@
 """Which photos a search may answer with: conditions on place, time, payload and identity."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,12 +61,12 @@ def parse_where(conditions: Sequence[str]) -> dict[str, Scalar | list[Scalar]]:
 def _scalar(text: str) -> Scalar:
     if text in ("true", "false"):
         return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    if re.fullmatch(r"-?(0|[1-9]\d*)", text):  # 007 is a text
+        return int(text)
+    try:
+        return text if text[:1] == "0" and text[1:2].isdigit() else float(text)
+    except ValueError:
+        return text
 
 
 def parse_moment(text: str) -> datetime:

@@ -10,6 +10,7 @@ the number of the shard is noted as applied; whoever opens the gallery next appl
 
 import json
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,6 +76,7 @@ class Gallery:
         self.encoder: str = config["encoder"]
         self.weights: str | None = config["weights"]
         self.url: str | None = config["qdrant_url"]
+        self._collection: str = config["collection"]
         self._lock.acquire()
         try:
             self.ledger = Ledger(
@@ -122,6 +124,8 @@ class Gallery:
             "encoder": encoder or fingerprint.name,
             "weights": None if weights is None else str(Path(weights).resolve()),
             "qdrant_url": settings.qdrant_url,
+            # Of its own: two people may both call a gallery trips on one server.
+            "collection": f"{name}-{uuid.uuid4().hex[:8]}",
         }
         write_atomically(folder / "gallery.json", json.dumps(config, indent=1))
         return cls(folder, settings)
@@ -221,8 +225,9 @@ class Gallery:
         """
         if not records:
             return
-        entries = self._index.state.entries
-        self._index.append([self._checked(record, entries.get(record.key)) for record in records])
+        with self._index.writing:
+            entries = self._index.state.entries
+            self._index.append([self._checked(record, entries.get(record.key)) for record in records])
 
     def delete(self, ids: Iterable[str]) -> int:
         """Take photos out of the gallery; unknown ids do nothing. The files stay where they are.
@@ -354,6 +359,11 @@ class Gallery:
             record = replace(record, lon=lon, lat=lat)
         if record.status == "embedded":
             record = replace(record, embedding=_unit(record.embedding, self.fingerprint.dimension))
+        try:
+            told = json.dumps(json.loads(record.payload), allow_nan=False, ensure_ascii=False)
+            (told + record.key).encode()
+        except ValueError as error:
+            raise InvalidFilter(f"{record.key!r}: its name or payload cannot be stored ({error})") from None
         if before is not None and before.sha256 != record.sha256:
             record = replace(record, replaces=before.sha256)
         return record
@@ -363,7 +373,9 @@ class Gallery:
             return None
         key = self._settings.qdrant_api_key
         return {
-            "url": self.url, "collection": self.name, "api_key": key.get_secret_value() if key else None,
+            "url": self.url,
+            "collection": self._collection,
+            "api_key": key.get_secret_value() if key else None,
         }  # fmt: skip
 
 

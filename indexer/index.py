@@ -33,6 +33,7 @@ class _Live:
     def __init__(self, store: EdgeStore | ServerStore, applied: Path) -> None:
         self.store = store
         self.applied = applied
+        self.indexed: set[str] = set()  # payload fields
 
     @property
     def n_applied(self) -> int:
@@ -71,8 +72,7 @@ class Index:
         self._dimension = dimension
         self._server = server
         self._state: State | None = None
-        self._indexed: set[str] = set()
-        self._writing = threading.RLock()
+        self.writing = threading.RLock()
         self._live: _Live
         if server is not None:
             remote = ServerStore(dimension=dimension, **server)
@@ -101,7 +101,7 @@ class Index:
 
     def append(self, records: list[Record]) -> None:
         """Commit rows to the ledger, then to the store."""
-        with self._writing:
+        with self.writing:
             state = self.state  # read before the new shard is there, which it would otherwise hold
             number = self._ledger.append(records)
             rows = {Position(number, row): record for row, record in enumerate(records)}
@@ -118,13 +118,13 @@ class Index:
         """
         if isinstance(self.store, ServerStore):
             return
-        with self._writing:
+        with self.writing:
             self.store.flush()
             number = self._current() + 1
             fresh = self._generation(number)
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.copytree(self._generation(self._current()), fresh)
-        command = [sys.executable, "-m", "placeprint.indexer.optimize", str(fresh)]
+        command = [sys.executable, "-P", "-m", "placeprint.indexer.optimize", str(fresh)]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -132,7 +132,7 @@ class Index:
                 f"building the search index failed ({child.stderr.strip()[-300:] or child.returncode}); "
                 "the gallery goes on with the old one"
             )
-        with self._writing:
+        with self.writing:
             following = _Live(EdgeStore(fresh), fresh / "applied.json")
             self._catch_up(following)
             write_atomically(self._folder / "CURRENT", str(number))
@@ -188,19 +188,19 @@ class Index:
             if shown:
                 vectors = np.array([known[embedded].embedding for _, embedded in shown.values()], np.float32)
                 payloads = [payload_of(known[facts]) for facts, _ in shown.values()]
-                self._index_fields(live.store, payloads)
+                self._index_fields(live, payloads)
                 live.store.upsert(list(shown), vectors, payloads)
             if gone := [id for id, place in places.items() if place is None]:
                 live.store.delete(gone)
 
-    def _index_fields(self, store: EdgeStore | ServerStore, payloads: Iterable[dict[str, Any]]) -> None:
+    def _index_fields(self, live: "_Live", payloads: Iterable[dict[str, Any]]) -> None:
         """Index each payload field when it is first seen: filters on it stay fast, facets work."""
         for payload in payloads:
-            for key in payload.keys() - self._indexed:
+            for key in payload.keys() - live.indexed:
                 kind = index_kind(payload[key])
-                if kind and not key.startswith("_") and len(self._indexed) < MAX_INDEXED_FIELDS:
-                    self._indexed.add(key)
-                    store.create_index(key, kind)
+                if kind and not key.startswith("_") and len(live.indexed) < MAX_INDEXED_FIELDS:
+                    live.indexed.add(key)
+                    live.store.create_index(key, kind)
 
 
 def _read_or(path: Path, default: str) -> str:

@@ -112,7 +112,8 @@ def index(
 def _pending(items: Sequence[Item], state: State, retry_failed: bool, report: Report) -> Iterator[Item]:
     for item in items:
         entry = state.entries.get(item.key)
-        if entry is None or not _is_same(item, entry):
+        is_whole = entry is None or entry.status == "failed" or entry.id in state.embedded_at
+        if entry is None or not is_whole or not _is_same(item, entry):
             yield item
         elif entry.status != "failed":
             report.n_unchanged += 1
@@ -176,6 +177,10 @@ def _embed(
             new.setdefault(photo.sha256, photo.pixels)
     embeddings = encoder.embed_pixels(np.stack(list(new.values()))) if new else np.empty((0, 0), np.float32)
     by_sha256 = dict(zip(new, embeddings, strict=True))
+    lengths = {sha256: float(np.linalg.norm(embedding)) for sha256, embedding in by_sha256.items()}
+    broken = {sha256 for sha256, length in lengths.items() if not 0.0 < length < np.inf}
+    why = "the encoder gave no embedding with a direction"
+    photos = [photo._replace(error=why) if photo.sha256 in broken else photo for photo in photos]
     return [_record(photo, by_sha256, report) for photo in photos]
 
 
@@ -187,12 +192,9 @@ def _record(photo: Decoded, embeddings: dict[str, NDArray[np.float32]], report: 
         "size_bytes": item.size_bytes, "mtime_ns": item.mtime_ns, "said": item.said,
     }  # fmt: skip
     embedding = embeddings.pop(photo.sha256, None)
-    error = photo.error
-    if embedding is not None and not np.isfinite(embedding).all():
-        error = "the encoder gave no finite embedding"
-    if error is not None or facts is None:
-        report.failures[item.key] = error or "no facts"
-        return Record(**common, status="failed", error=error)
+    if photo.error is not None or facts is None:
+        report.failures[item.key] = photo.error or "no facts"
+        return Record(**common, status="failed", error=photo.error)
     lon, lat = (item.lon, item.lat) if item.lon is not None else (facts.lon, facts.lat)
     report.n_embedded += embedding is not None
     report.n_known += embedding is None
@@ -219,6 +221,7 @@ def _moved(batch: Sequence[Record], items: Sequence[Item], state: State) -> list
     return [
         Record(key=key, status="removed", sha256=old[key].sha256, source=state.entries[key].source)
         for key in missing_keys(old)
+        if Path(state.entries[key].source).exists()  # else a drive is away, not a file moved
     ]
 
 

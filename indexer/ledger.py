@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from ..encoders.errors import DamagedLedger
 
 FORMAT = 1
+SHARD = "[0-9]" * 8 + ".parquet"
 NAMESPACE = uuid.UUID("b3a1f0f2-6f5c-5a44-9d0e-0d4c1f3c8a52")
 
 Status = Literal["embedded", "seen", "failed", "removed"]
@@ -140,7 +141,7 @@ class Ledger:
 
     def __len__(self) -> int:
         """Number of shards, which is the number of the last one."""
-        return max((int(path.stem) for path in self.folder.glob("*.parquet")), default=0)
+        return max((int(path.stem) for path in self.folder.glob(SHARD)), default=0)
 
     def append(self, records: Sequence[Record]) -> int:
         """Commit rows as one shard. When this returns they are on the disk, whatever happens next.
@@ -172,7 +173,7 @@ class Ledger:
 
     def numbers(self) -> list[int]:
         """The shards there are, in order; numbers are missing where a damaged one was taken away."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.parquet"))
+        return sorted(int(path.stem) for path in self.folder.glob(SHARD))
 
     def records(self, number: int, rows: Sequence[int] | None = None) -> list[Record]:
         """Rows of a shard, with their embeddings.
@@ -259,7 +260,9 @@ class State:
     def positions(self, photo: str) -> tuple[Position, Position] | None:
         """Where a live photo's facts and its embedding stand; None when no key shows it any more."""
         keys = self.keys.get(photo)
-        return (self.entries[keys[0]].position, self.embedded_at[photo]) if keys else None
+        if not keys or photo not in self.embedded_at:  # its shard may have been taken away
+            return None
+        return self.entries[keys[0]].position, self.embedded_at[photo]
 
     @property
     def live(self) -> Iterator[str]:
@@ -269,7 +272,7 @@ class State:
 
 def encode_payload(payload: dict[str, Any]) -> str:
     """What else a source says of a photo, as JSON with sorted keys."""
-    return json.dumps(payload, sort_keys=True, ensure_ascii=False, default=str)
+    return json.dumps(payload, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _cell(record: Record, name: str) -> Any:

@@ -76,7 +76,8 @@ class Locator:
             stored = json.loads(path.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        if stored["format"] != FORMAT or abs(stored["n_placed"] - n_placed) > 0.1 * n_placed:
+        is_late = n_placed >= MIN_PHOTOS > stored["n_placed"]
+        if stored["format"] != FORMAT or is_late or abs(stored["n_placed"] - n_placed) > 0.1 * n_placed:
             return None
         return Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
 

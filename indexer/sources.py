@@ -10,6 +10,7 @@ import json
 import mimetypes
 import os
 import re
+import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ..encoders.errors import InvalidCoordinate, UnreadableSource
-from ..encoders.photo import SUFFIXES, parse_time
+from ..encoders.photo import MAX_BYTES, SUFFIXES, parse_time
 from ..encoders.sphere import as_lonlat, looks_swapped
 from .ledger import encode_payload
 
@@ -91,7 +92,8 @@ def list_source(path: str | Path, *, group_column: str | None = None) -> list[It
         raise UnreadableSource(f"{path}: not a source of photos; a source is {EXAMPLE}")
     if not items:
         raise UnreadableSource(f"{path}: no pictures in it; a source is {EXAMPLE}")
-    return sorted(items, key=lambda item: item.key)
+    # Of a name that an archive holds twice the last one counts, as tar has it.
+    return sorted({item.key: item for item in items}.values(), key=lambda item: item.key)
 
 
 def _folder(folder: Path, group_column: str | None) -> list[Item]:
@@ -103,10 +105,18 @@ def _folder(folder: Path, group_column: str | None) -> list[Item]:
             if name.startswith("."):
                 continue
             if path.suffix.lower() == ".tar":
-                items += _archive(path, str(folder), group_column)
+                items += _archive_in_folder(path, str(folder), group_column)
             elif _is_picture(name) and path.is_file():
                 items.append(_file(path, str(folder)))
     return items
+
+
+def _archive_in_folder(path: Path, folder: str, group_column: str | None) -> list[Item]:
+    """An archive among other files: a damaged one costs only itself."""
+    try:
+        return _archive(path, folder, group_column)
+    except UnreadableSource as error:
+        return [_file(path, folder, problem=str(error))]
 
 
 def _is_picture(name: str) -> bool:
@@ -115,14 +125,23 @@ def _is_picture(name: str) -> bool:
     return suffix in SUFFIXES or suffix in MORE_PICTURES or kind.startswith("image/")
 
 
+def _readable(path: str) -> str:
+    """A path as text that can be stored, also where its bytes are no UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _file(path: Path, source: str, **told: Any) -> Item:
     try:
         status = path.stat()
     except OSError as error:
         told["problem"] = told.get("problem") or f"cannot be read: {error.strerror}"
-        return Item(key=str(path), source=source, path=path, size_bytes=-1, mtime_ns=-1, **told)
+        return Item(key=_readable(str(path)), source=source, path=path, size_bytes=-1, mtime_ns=-1, **told)
+    if not stat.S_ISREG(status.st_mode):
+        told["problem"] = told.get("problem") or "not a regular file"
+    elif status.st_size > MAX_BYTES:
+        told["problem"] = told.get("problem") or f"larger than {MAX_BYTES:,} bytes"
     return Item(
-        key=str(path),
+        key=_readable(str(path)),
         source=source,
         path=path,
         size_bytes=status.st_size,
@@ -221,6 +240,10 @@ def _told(fields: dict[str, Any], group_column: str | None) -> dict[str, Any]:
     told |= _place(fields.get(lon or ""), fields.get(lat or ""))
     times = (parse_time(_time(fields[columns[name]])) for name in TIME_COLUMNS if name in columns)
     told["captured_at"] = next((moment for moment in times if moment is not None), None)
+    try:
+        encode_payload(told["payload"]).encode()
+    except ValueError as error:
+        told |= {"payload": {}, "problem": f"what is told of it cannot be stored ({error})"}
     group = fields.get(group_column or _column(columns, GROUP_COLUMNS) or "")
     told["group"] = None if _is_missing(group) else str(group)
     return told
@@ -231,7 +254,7 @@ def _payload(fields: dict[str, Any], leave_out: set[str | None]) -> dict[str, An
     for key, value in fields.items():
         name = re.sub(r"\W+", "_", key).strip("_")  # as the store's filters can name it
         if key not in leave_out and name and not _is_missing(value):
-            payload[name] = value.item() if isinstance(value, np.generic) else value
+            payload[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     return payload
 
 
@@ -259,11 +282,15 @@ def _float(value: Any) -> float | None:
 
 
 def _time(value: Any) -> Any:
+    if _is_missing(value):
+        return None
     return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value == "" or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+    if isinstance(value, list | dict | np.ndarray):
+        return False
+    return (isinstance(value, str) and not value) or bool(pd.isna(value))
 
 
 # --- archives --------------------------------------------------------------------------------------
@@ -280,7 +307,7 @@ def _archive(path: Path, source: str, group_column: str | None) -> list[Item]:
         raise UnreadableSource(f"{path}: not an uncompressed tar archive ({error})") from None
     return [
         Item(
-            key=f"{path}::{member.name}", source=source, path=path, offset=member.offset_data,
+            key=_readable(f"{path}::{member.name}"), source=source, path=path, offset=member.offset_data,
             size_bytes=member.size, mtime_ns=mtime_ns,
             **_told(told.get(_stem(member.name), {}), group_column),
         )

@@ -417,8 +417,22 @@ def _equal(words: Any, key: str, value: Any) -> Any:
     values = [value] if isinstance(value, str | int | float) else list(value)
     if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in values):
         raise InvalidFilter(f"--where {key}: {value} is beyond 64 bits; put it in quotes to compare texts")
-    conditions = [words.between(key, v, v) if isinstance(v, float) else words.equals(key, v) for v in values]
+    conditions = [condition for v in values for condition in _same(words, key, v)]
     return conditions[0] if len(conditions) == 1 else words.filter(should=conditions)
+
+
+def _same(words: Any, key: str, value: Any) -> list[Any]:
+    """Conditions of which one holds: 12 may be stored as 12, as 12.0 or as the text 12."""
+    if isinstance(value, bool):  # kept as texts: Edge finds no booleans
+        return [words.equals(key, str(value).lower())]
+    if isinstance(value, str):
+        return [words.equals(key, value)]
+    as_number = words.between(key, float(value), float(value))
+    return (
+        [as_number]
+        if isinstance(value, float)
+        else [words.equals(key, value), as_number, words.equals(key, str(value))]
+    )
 
 
 def _inside(words: Any, area: Area) -> Any:
@@ -474,5 +488,5 @@ def _inside_box(words: Any, box: Box) -> Any:
 
 def index_kind(value: object) -> str | None:
     """How a payload value is indexed; None for what is not a plain value."""
-    kinds: Mapping[type, str] = {bool: "bool", int: "integer", float: "float", str: "keyword"}
+    kinds: Mapping[type, str] = {int: "integer", float: "float", str: "keyword"}
     return kinds.get(type(value))

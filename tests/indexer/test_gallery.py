@@ -155,6 +155,21 @@ def test_payload_is_kept_and_can_be_asked_for(any_gallery: Gallery) -> None:
     assert any_gallery.get([photo_id("sha-JP")])[0].payload == payloads[1]
 
 
+def test_values_are_found_however_they_are_typed(any_gallery: Gallery) -> None:
+    payloads = {"a": {"x": 12}, "b": {"x": 12.0}, "c": {"y": True}, "d": {"z": "007"}, "e": {"y": False}}
+    any_gallery.add([record(name, E1, payload=json.dumps(told)) for name, told in payloads.items()])
+    assert images(any_gallery, Filter(where=parse_where(["x=12"]))) == {"a", "b"}
+    assert images(any_gallery, Filter(where=parse_where(["y=true"]))) == {"c"}
+    assert images(any_gallery, Filter(where=parse_where(["z=007"]))) == {"d"}
+
+
+@pytest.mark.parametrize("payload", ['{"x": NaN}', '{"x": [Infinity]}', '{"x": "\\ud800"}'])
+def test_what_no_store_can_hold_never_gets_in(any_gallery: Gallery, payload: str) -> None:
+    with pytest.raises(InvalidFilter, match="cannot be stored"):
+        any_gallery.add([record("bad", E1, payload=payload)])
+    assert len(any_gallery) == 0
+
+
 def test_facets_count_groups(any_gallery: Gallery) -> None:
     any_gallery.add([record(str(i), E1, group=f"walk-{i % 3}") for i in range(7)])
     assert any_gallery.facet("group") == {"walk-0": 3, "walk-1": 2, "walk-2": 2}

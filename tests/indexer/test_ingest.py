@@ -184,8 +184,41 @@ def test_an_embedding_that_is_not_finite_is_a_failure(folder: Path, gallery: Gal
             return embeddings
 
     report = index(list_source(folder), gallery, Broken())
-    assert list(report.failures.values()) == ["the encoder gave no finite embedding"]
+    assert list(report.failures.values()) == ["the encoder gave no embedding with a direction"]
     assert len(gallery) == 19
+
+
+def test_a_zero_embedding_of_doubled_bytes_fails_them_both(folder: Path, gallery: Gallery) -> None:
+    class Zero(ColorEncoder):
+        def embed_pixels(self, pixels):
+            return super().embed_pixels(pixels) * 0.0
+
+    shutil.copy(folder / "00.png", folder / "00-copy.png")
+    assert len(index(list_source(folder), gallery, Zero()).failures) == 21
+    assert len(gallery) == 0
+
+
+def test_a_shard_that_others_rest_on_can_be_taken_away(
+    folder: Path, settings: Settings, encoder: ColorEncoder
+) -> None:
+    with Gallery.create("trips", encoder.fingerprint, settings=settings) as gallery:
+        index(list_source(folder), gallery, encoder)
+        shutil.copy(folder / "00.png", folder / "zz.png")
+        index(list_source(folder), gallery, encoder)
+        gallery.ledger.path(1).unlink()
+    with Gallery.open("trips", settings=settings, is_rebuilt=True) as gallery:
+        assert len(gallery) == 0
+        index(list_source(folder), gallery, encoder)
+        assert len(gallery) == 20
+
+
+def test_a_planted_module_is_not_imported(
+    folder: Path, gallery: Gallery, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "PIL").mkdir()
+    (folder / "PIL" / "__init__.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(folder)
+    assert index(list_source(folder), gallery, encoder).n_embedded == 20
 
 
 def test_progress_ends_at_the_total(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
