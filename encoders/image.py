@@ -139,9 +139,9 @@ class TimmEncoder:
             std=(float(preprocess["std"]),) * 3 if "std" in preprocess else tuple(config["std"]),
         )
         self._standardize = _Standardize(self.preprocessing)
-        self.fingerprint = _fingerprint(
-            name, self._model, self.preprocessing, int(cast(Any, self._model).num_features)
-        )
+        architecture = f"timm:{model} {sorted(options.items())}"
+        dimension = int(cast(Any, self._model).num_features)
+        self.fingerprint = _fingerprint(name, self._model, self.preprocessing, dimension, architecture)
         # MobileNetV2 on two cores: 16 ms a photo so, 31 ms without, and the same answer to rounding.
         self._model = self._model.to(memory_format=torch.channels_last)
 

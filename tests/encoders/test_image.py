@@ -117,7 +117,8 @@ def test_the_fingerprint_follows_weights_and_preprocessing(weight_files: dict[st
     safetensors.torch.save_file(state, altered)
     other_weights = load_encoder(TIMM, weights=altered).fingerprint
     assert first == again
-    assert len({first.id, other_scale.id, other_weights.id}) == 3
+    other_layer = load_encoder(f"{TIMM}&act_layer=gelu", weights=weight_files[TIMM]).fingerprint
+    assert len({first.id, other_scale.id, other_weights.id, other_layer.id}) == 4
 
 
 def test_the_fingerprint_does_not_follow_the_name() -> None:
