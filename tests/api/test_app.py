@@ -302,7 +302,8 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
 
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
-        "PlaceprintError", "DamagedLedger", "GalleryLocked", "InvalidSettings", "StoreUnavailable",
+        "PlaceprintError", "DamagedLedger", "DecoderUnavailable", "GalleryLocked",
+        "InvalidSettings", "StoreUnavailable",
         "TilesUnavailable", "UnknownEncoder", "UnknownGallery", "UnreadableSource", "WeightsUnavailable",
     }  # fmt: skip
 
