@@ -31,6 +31,8 @@ def load_regions(path: Path) -> Any:
         frame = geopandas.read_parquet(path) if is_parquet else geopandas.read_file(path)
     except Exception as error:  # GDAL and pyarrow have an error family each
         raise UnreadableSource(f"{path}: cannot be read as a vector file ({error})") from None
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise UnreadableSource(f"{path}: a table without geometries; there are no polygons in it")
     columns = {str(column).lower(): column for column in frame.columns}
     name = next((columns[column] for column in NAME_COLUMNS if column in columns), None)
     code = next((columns[column] for column in CODE_COLUMNS if column in columns), None)

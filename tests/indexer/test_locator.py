@@ -138,6 +138,12 @@ def test_polygons_name_countries(gallery: Gallery, rng: np.random.Generator, tmp
     assert {share.name for share in location.countries} <= {"East", "West"}
 
 
+def test_a_table_without_geometries_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text("name,code\nJapan,JP\n")
+    with pytest.raises(UnreadableSource, match="without geometries"):
+        load_regions(tmp_path / "names.csv")
+
+
 @pytest.mark.parametrize(
     "content, says",
     [
