@@ -30,13 +30,12 @@ def train(tables: WorldTables, settings: KernelSettings, path: Path) -> None:
     """Fit everything that is fitted and write the file."""
     fields = WorldFields(tables)
     lonlat = reference_places(tables, settings.seed)
-    values = fields(lonlat)
+    reading = fields(lonlat)
+    values = reading.values
     scale = field_scale(values[:N_INHABITED], lonlat[:N_INHABITED], values, settings.seed)
     n_states = int(tables.place_state.max()) + 1
     kernels = KernelFeatures.draw(settings, values, scale, len(tables.country_facts), n_states)
-    country = fields.country(lonlat)
-    state = tables.place_state[fields.nearest_place(lonlat)]
-    features = kernels(values, unit_vectors(lonlat), country, state)
+    features = kernels(reading, unit_vectors(lonlat))
     projection, offset = fit_projection(features, kernels.block_sizes, settings)
     tensors: dict[str, NDArray[Any]] = {f"tables.{name}": table for name, table in tables.pack().items()}
     tensors |= {f"kernels.{name}": table for name, table in kernels.tensors.items()}

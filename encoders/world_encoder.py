@@ -4,7 +4,7 @@ A place is embedded in three steps:
 
 1. `WorldFields` reads some 200 numbers about it from an atlas of open facts, as retrieval-augmented
    encoders read their table (RANGE, CVPR 2025), at scales from 2 km to a continent.
-2. `KernelFeatures` turns them into some 2,000 features whose products approximate a sum of kernels: one
+2. `KernelFeatures` turns them into some 1,400 features whose products approximate a sum of kernels: one
    linear in the fields, two of small groups of fields (random Fourier features, Rahimi and Recht 2007),
    two of position alone, and one each for "same country" and "same region".
 3. One projection keeps their principal directions and turns these at random. Every number of the embedding
@@ -15,7 +15,7 @@ A place is embedded in three steps:
 import hashlib
 import json
 import lzma
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 
 from .errors import WeightsUnavailable
 from .sphere import as_lonlat, unit_vectors
-from .world_fields import WorldFields
+from .world_fields import Reading, WorldFields
 from .world_tables import WorldTables
 
 NAME = "placeprint-location-v1"
@@ -54,20 +54,20 @@ class KernelSettings:
         seed: of every draw.
     """
 
-    weights: tuple[float, ...] = (1.0, 0.4, 0.6, 0.1, 0.03, 0.3, 0.04)
-    n_small: int = 900
+    weights: tuple[float, ...] = (1.0, 0.4, 0.6, 0.05, 0.02, 0.3, 0.03)
+    n_small: int = 450
     small: int = 3
     small_scale: float = 1.0
-    n_large: int = 500
+    n_large: int = 450
     large: int = 8
     large_scale: float = 0.5
-    n_regional: int = 200
+    n_regional: int = 120
     regional: tuple[float, float] = (1.0, 60.0)
-    n_local: int = 200
+    n_local: int = 80
     local: tuple[float, float] = (60.0, 2000.0)
     n_country: int = 96
-    n_state: int = 64
-    dimension: int = 1024
+    n_state: int = 32
+    dimension: int = 768
     seed: int = 0
 
 
@@ -134,27 +134,29 @@ class KernelFeatures:
         names = ("field_mean", "mixing", "waves", "country_codes", "state_codes")
         return {name: self.tensors[name].shape[-1] for name in names}
 
-    def __call__(
-        self, fields: _Matrix, xyz: NDArray[np.float64], country: NDArray[Any], state: NDArray[Any]
-    ) -> _Matrix:
-        """Compute the features: fields (n, F), unit vectors (n, 3), codes (n,) -> (n, R)."""
+    def dense(self, fields: _Matrix, xyz: NDArray[np.float64]) -> Iterator[_Matrix]:
+        """Compute the blocks that are no codes: fields (n, F), unit vectors (n, 3) -> (n, ...) each."""
         known = self.tensors
         standard = (fields - known["field_mean"]) / known["field_scale"]
-        np.clip(standard, -self.FIELD_LIMIT, self.FIELD_LIMIT, out=standard)
+        yield np.clip(standard, -self.FIELD_LIMIT, self.FIELD_LIMIT, out=standard)
         mixed = standard @ self._mixing
         mixed += known["mixing_phases"]
-        # Position in 64 bits: a wave of 20 km has turned 300 times on its way round the Earth.
-        waves = (xyz @ known["waves"].astype(np.float64) + known["wave_phases"]) % (2 * np.pi)
-        return np.concatenate(
-            [
-                standard,
-                np.cos(mixed, out=mixed),
-                np.cos(waves.astype(np.float32)),
-                known["country_codes"][country].astype(np.float32),
-                known["state_codes"][state].astype(np.float32),
-            ],
-            axis=1,
-        )
+        yield np.cos(mixed, out=mixed)
+        # In 64 bits until whole turns are gone: a wave of 20 km turns 2,000 times on its way round.
+        turns = (xyz @ known["waves"].astype(np.float64) + known["wave_phases"]) / (2 * np.pi)
+        turns -= np.rint(turns)
+        yield np.cos(turns.astype(np.float32) * np.float32(2 * np.pi))
+
+    def codes(self) -> tuple[_Matrix, _Matrix]:
+        """The codes of all countries and all states, the last two blocks."""
+        country, state = self.tensors["country_codes"], self.tensors["state_codes"]
+        return country.astype(np.float32), state.astype(np.float32)
+
+    def __call__(self, reading: Reading, xyz: NDArray[np.float64]) -> _Matrix:
+        """Compute all features of n places -> (n, R)."""
+        country, state = self.codes()
+        blocks = [*self.dense(reading.values, xyz), country[reading.country], state[reading.state]]
+        return np.concatenate(blocks, axis=1)
 
     @cached_property
     def _mixing(self) -> _Matrix:
@@ -193,15 +195,17 @@ class WorldEncoder:
             tables = WorldTables.unpack(_part(tensors, "tables."))
             self._features = KernelFeatures(_part(tensors, "kernels."))
             self._projection = tensors["projection"].astype(np.float32)
-            self._offset = tensors["offset"]
+            country, state = self._features.codes()
+            codes = self._projection[-country.shape[1] - state.shape[1] :]
+            self._of_country = country @ codes[: country.shape[1]] - tensors["offset"]
+            self._of_state = state @ codes[country.shape[1] :]
         except (OSError, SafetensorError, KeyError, ValueError, lzma.LZMAError) as error:
             raise WeightsUnavailable(
                 f"{path} is not a whole file of {NAME} ({type(error).__name__}: {error}); "
                 "install placeprint again, or train it with python -m placeprint.encoders.train_world_encoder"
             ) from error
-        self._digest = metadata["digest"][:16]
+        self._digest: str = metadata["digest"][:16]
         self._fields = WorldFields(tables)
-        self._states = tables.place_state
 
     @property
     def tables(self) -> WorldTables:
@@ -245,18 +249,18 @@ class WorldEncoder:
         embeddings = np.empty((len(points), self.dimension), np.float32)
         for start in range(0, len(points), batch_size):
             part = slice(start, start + batch_size)
-            np.matmul(self.features(points[part]), self._projection, out=embeddings[part])
-        embeddings -= self._offset
+            self._encode(points[part], embeddings[part])
         return embeddings
 
-    def features(self, lonlat: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The kernel features before the projection: checked degrees (n, 2) -> (n, R)."""
-        return self._features(
-            self._fields(lonlat),
-            unit_vectors(lonlat),
-            self._fields.country(lonlat),
-            self._states[self._fields.nearest_place(lonlat)],
-        )
+    def _encode(self, lonlat: NDArray[np.float64], out: _Matrix) -> None:
+        """Project block by block; those of countries and states are projected beforehand."""
+        reading = self._fields(lonlat)
+        out[:] = self._of_country[reading.country]
+        out += self._of_state[reading.state]
+        start = 0
+        for block in self._features.dense(reading.values, unit_vectors(lonlat)):
+            out += block @ self._projection[start : start + block.shape[1]]
+            start += block.shape[1]
 
 
 def card_of(settings: KernelSettings, **facts: Any) -> str:

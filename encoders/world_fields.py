@@ -1,11 +1,12 @@
 """What is known of a place without going there: some 230 numbers read from the atlas.
 
-Terrain at several scales, nearness of the sea, climate classes here and around, outlines of water,
-towns and borders, people living within 2 to 1000 km, the country's economy. Every number is defined
+Terrain at several scales, nearness of the sea, climate classes here and around, rivers, outlines of
+towns, borders, people living within 2 to 1000 km, the country's economy. Every number is defined
 everywhere on Earth; near means near on the sphere.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _Floats = NDArray[np.float64]
 _Grid = NDArray[np.float32]
 
 CITY_SIZES = (5_000, 20_000, 100_000, 300_000, 1_000_000, 4_000_000)
-N_PLACES = 48
+N_PLACES = 32
 """Places looked at around a point; the kernels below reach no farther than these."""
 
 _LETTERS: tuple[
@@ -43,6 +44,22 @@ _LETTERS: tuple[
 )
 
 
+class Reading(NamedTuple):
+    """What the atlas says of n places.
+
+    Attributes:
+        names: of the fields.
+        values: of the fields, (n, F).
+        country: number of the country, 0 on the high sea, (n,).
+        state: number of the first-level region of the nearest place, (n,).
+    """
+
+    names: list[str]
+    values: _Grid
+    country: NDArray[np.int64]
+    state: NDArray[np.uint16]
+
+
 class WorldFields:
     """Reads the fields at any points; building it takes some seconds and 300 MB.
 
@@ -61,31 +78,27 @@ class WorldFields:
         places = unit_vectors(tables.places)
         self._places = cKDTree(places)
         self._cities = {size: cKDTree(places[tables.place_population >= size]) for size in CITY_SIZES}
-        self.names = list(self._fields(np.zeros((1, 2))))
+        self.names = self(np.zeros((1, 2))).names
 
-    def __call__(self, lonlat: _Floats) -> NDArray[np.float32]:
-        """Read all fields: degrees (n, 2), checked -> (n, len(names))."""
-        columns = self._fields(lonlat).values()
-        return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
-
-    def country(self, lonlat: _Floats) -> NDArray[np.int64]:
-        """Number of the country, 0 on the high sea, (n,)."""
-        return cell_values(self.tables.country, lonlat).astype(np.int64)
-
-    def nearest_place(self, lonlat: _Floats) -> NDArray[np.int64]:
-        """Row of the nearest place, (n,)."""
-        return np.asarray(self._places.query(unit_vectors(lonlat), workers=-1)[1], np.int64)
-
-    def _fields(self, lonlat: _Floats) -> dict[str, _Floats | _Grid]:
+    def __call__(self, lonlat: _Floats) -> Reading:
+        """Read everything: degrees (n, 2), checked."""
         xyz = unit_vectors(lonlat)
-        return {
+        chord, nearest = self._places.query(xyz, k=N_PLACES, workers=-1)
+        country = cell_values(self.tables.country, lonlat).astype(np.int64)
+        columns = {
             **_position(lonlat),
             **self._of_terrain(lonlat),
             **self._of_climate(lonlat),
             **self._of_lines(lonlat, xyz),
-            **self._of_people(lonlat, xyz),
-            **self._of_country(lonlat),
+            **self._of_people(_km(chord), nearest),
+            **self._of_cities(xyz),
+            **{name: bilinear(grid, lonlat) for name, grid in self._people.items()},
+            **self._of_country(country),
         }
+        values = np.empty((len(lonlat), len(columns)), np.float32)
+        for number, column in enumerate(columns.values()):
+            values[:, number] = column
+        return Reading(list(columns), values, country, self.tables.place_state[nearest[:, 0]])
 
     def _of_terrain(self, lonlat: _Floats) -> dict[str, _Floats | _Grid]:
         read = {name: bilinear(grid, lonlat) for name, grid in self._terrain.items()}
@@ -136,11 +149,11 @@ class WorldFields:
         read["urban: signed log distance"] = np.where(urban, -1, 1) * read["urban: log distance"]
         return read
 
-    def _of_people(self, lonlat: _Floats, xyz: _Floats) -> dict[str, _Floats | _Grid]:
-        chord, nearest = self._places.query(xyz, k=N_PLACES, workers=-1)
-        away_km, people = _km(chord), self.tables.place_population[nearest].astype(np.float64)
+    def _of_people(self, away_km: _Floats, nearest: NDArray[np.int64]) -> dict[str, _Floats | _Grid]:
+        """Distances of the nearest places and their rows, both (n, N_PLACES)."""
+        people = self.tables.place_population[nearest].astype(np.float64)
         read: dict[str, _Floats | _Grid] = {
-            f"log distance of place {rank}": np.log(away_km[:, rank - 1] + 0.5) for rank in (1, 3, 10, 48)
+            f"log distance of place {rank}": np.log(away_km[:, rank - 1] + 0.5) for rank in (1, 3, 10, 32)
         }
         read["log people of nearest place"] = np.log1p(people[:, 0])
         read["log people of largest of ten"] = np.log1p(people[:, :10].max(axis=1))
@@ -153,15 +166,19 @@ class WorldFields:
             read[f"log people, tails {scale_km} km"] = np.log1p((reach * people).sum(axis=1))
         for power in (1, 2):
             read[f"gravity {power}"] = np.log1p((people / (away_km + 2) ** power).sum(axis=1))
+        return read
+
+    def _of_cities(self, xyz: _Floats) -> dict[str, _Floats | _Grid]:
+        read: dict[str, _Floats | _Grid] = {}
         for size, tree in self._cities.items():
             away_city_km = _km(tree.query(xyz, workers=-1)[0])
             read[f"log distance of city {size}"] = np.log(away_city_km + 1)
             if size in (100_000, 1_000_000):
                 read[f"nearness of city {size}"] = np.exp(-(away_city_km + 1) / 30)
-        return read | {name: bilinear(grid, lonlat) for name, grid in self._people.items()}
+        return read
 
-    def _of_country(self, lonlat: _Floats) -> dict[str, _Floats | _Grid]:
-        facts = self.tables.country_facts[self.country(lonlat)]
+    def _of_country(self, country: NDArray[np.int64]) -> dict[str, _Floats | _Grid]:
+        facts = self.tables.country_facts[country]
         labels = ("log wealth per person", "log people of country", "income group", "economy")
         return {label: facts[:, column] for column, label in enumerate(labels)}
 
@@ -191,16 +208,22 @@ def _terrain_grids(tables: WorldTables) -> Iterator[tuple[str, _Grid]]:
     land = block_mean(tables.cover & 1, 12)
     yield "elevation", elevation
     for scale in (1, 3, 9, 27):
-        yield f"elevation {scale}", smooth(elevation, scale)
+        yield f"elevation {scale}", _wide(elevation, scale)
     for scale in (1, 3, 9):
-        variance = smooth(height**2, scale) - smooth(height, scale) ** 2
+        variance = _wide(height**2, scale) - _wide(height, scale) ** 2
         yield f"roughness {scale}", np.log1p(np.sqrt(np.maximum(variance, 0)))
     for scale in (1, 3):
         southward, eastward = np.gradient(smooth(height, scale))
         yield f"slope to the east {scale}", np.arcsinh(eastward / 50)
         yield f"slope to the south {scale}", np.arcsinh(southward / 50)
     for scale in (1, 2, 6, 18, 54):
-        yield f"land {scale}", smooth(land, scale)
+        yield f"land {scale}", _wide(land, scale)
+
+
+def _wide(grid: _Grid, scale: float) -> _Grid:
+    """Smooth on a grid that is coarser where the scale is wide, which is many times faster."""
+    factor = 1 if scale < 9 else 3 if scale < 27 else 9
+    return smooth(block_mean(grid, factor) if factor > 1 else grid, scale / factor)
 
 
 def _climate_grids(tables: WorldTables) -> Iterator[tuple[str, _Grid]]:

@@ -25,7 +25,7 @@ CLIMATES = (
     "Dsa Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET"
 ).split()
 
-LINES = ("coast", "lake", "river", "great_river", "urban", "glacier", "border")
+LINES = ("coast", "river", "urban", "border")
 """Outlines and center lines, as points not more than some 5 km apart."""
 
 _LZMA = {"format": lzma.FORMAT_XZ, "preset": 9 | lzma.PRESET_EXTREME}
@@ -43,7 +43,7 @@ class WorldTables:
         elevation_m: meters above the sea, the sea floor below 0, int16 (540, 1080).
         country_facts: log GDP per person (US dollars), log population, income group 1 (high) to 5 (low),
             kind of economy 1 (developed) to 7 (least developed), float32 (countries + 1, 4).
-        coast, lake, river, great_river, urban, glacier, border: points of lines, (n, 2), lon, lat.
+        coast, river, urban, border: points of lines, (n, 2), lon, lat.
         places: lon, lat of the places, (n, 2).
         place_population: inhabitants, float32 (n,).
         place_state: number of the place's first-level region, uint16 (n,).
@@ -55,11 +55,8 @@ class WorldTables:
     elevation_m: NDArray[np.int16]
     country_facts: NDArray[np.float32]
     coast: NDArray[np.float64]
-    lake: NDArray[np.float64]
     river: NDArray[np.float64]
-    great_river: NDArray[np.float64]
     urban: NDArray[np.float64]
-    glacier: NDArray[np.float64]
     border: NDArray[np.float64]
     places: NDArray[np.float64]
     place_population: NDArray[np.float32]
