@@ -25,8 +25,16 @@ class UnknownEncoder(PlaceprintError, KeyError):
         return str(self.args[0])
 
 
+class InvalidOption(PlaceprintError, ValueError):
+    """An option of an encoder that has no meaning, or a name or value it does not know."""
+
+
 class WeightsUnavailable(PlaceprintError):
     """The encoder's weights are neither on this machine nor to be had from the network."""
+
+
+class UnwritableFile(PlaceprintError):
+    """A file that cannot be written: no folder, no room, no right to it, or it is there already."""
 
 
 class NoTextTower(PlaceprintError):
@@ -39,6 +47,18 @@ class FingerprintMismatch(PlaceprintError):
 
 class UnknownGallery(PlaceprintError, LookupError):
     """No gallery of that name."""
+
+
+class InvalidGalleryName(UnknownGallery, ValueError):
+    """A word that cannot name a gallery."""
+
+
+class ReadOnlyGallery(PlaceprintError):
+    """Something that would write was asked of a gallery that may not be written."""
+
+
+class DamagedGallery(PlaceprintError):
+    """A gallery whose description cannot be read."""
 
 
 class GalleryLocked(PlaceprintError):
@@ -63,3 +83,27 @@ class NothingToLocateWith(PlaceprintError):
 
 class DecoderUnavailable(PlaceprintError):
     """The processes that decode photos do not start."""
+
+
+class InvalidProbe(PlaceprintError, ValueError):
+    """Features, labels and folds from which nothing can be measured, or a benchmark that is not there."""
+
+
+class TooFewPairs(PlaceprintError):
+    """Not enough photos of known place, or too few separate places, to train on."""
+
+
+class AnotherRun(PlaceprintError):
+    """The folder holds a run with other settings or other data."""
+
+
+class DamagedCheckpoint(PlaceprintError):
+    """A checkpoint of a run that cannot be read."""
+
+
+class UnknownColumns(PlaceprintError, ValueError):
+    """A table that does not say plainly which of its columns hold the coordinates."""
+
+
+class MissingLabels(PlaceprintError):
+    """The labels of a benchmark's task are not in the folder."""
