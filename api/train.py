@@ -1,0 +1,150 @@
+"""``placeprint train``: train encoders on photos of one's own. One command for each way of training."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import AsJson, GalleryName
+
+train_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Train encoders on your own photos and places."
+)
+
+
+@train_app.callback()
+def _train() -> None:
+    """Keep `csp` a word of its own, as long as it is the only command."""
+
+
+@train_app.command()
+def csp(
+    gallery: GalleryName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if it is not there.")],
+    preset: Annotated[str, typer.Option(help="ours, csp-paper or csp-scripts.")] = "ours",
+    parts: Annotated[str | None, typer.Option(help="Of the objective: B, BL, BD or BLD.")] = None,
+    objective: Annotated[str | None, typer.Option(help="mc (InfoNCE) or nce.")] = None,
+    positional: Annotated[
+        str | None, typer.Option(help="Positional encoding: nerf, sh, grid, sphere-c, rff-equal-earth, …")
+    ] = None,
+    dimension: Annotated[int | None, typer.Option(help="Length of the embedding.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs of a batch at most.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its height.")] = None,
+    block_deg: Annotated[
+        float | None, typer.Option(help="Side of the blocks that are held out; by the photos' spread.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn what photos of a place look like: contrastive spatial pre-training, no labels needed.
+
+    Leaves a location encoder in OUT/location.safetensors, for every --encoder that takes places.
+    Whole regions are held out to choose the epoch, and others to report.
+
+    Examples:
+      placeprint train csp --gallery trips --out runs/trips
+      placeprint train csp --gallery trips --out runs/trips --resume
+      placeprint embed places.csv --encoder runs/trips/location.safetensors --out places.parquet
+    """
+    from ..encoders.csp_settings import CspRun
+
+    asked = {
+        "parts": parts, "objective": objective, "positional": positional, "dimension": dimension,
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "block_deg": block_deg,
+    }  # fmt: skip
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if positional is not None:
+        changes["positional_options"] = None  # those of the preset are for its own encoding
+    run = CspRun.preset(preset, seed=seed, **changes)
+
+    from ..encoders.train_csp import run_csp
+    from ..indexer.gallery import Gallery
+    from ..indexer.pairs import pairs_of
+    from . import console
+
+    with Gallery.open(gallery) as opened:
+        pairs, source = pairs_of(opened)
+    as_json = as_json or not console.out.is_terminal
+    with _epochs(as_json=as_json) as show, _told_how_to_resume(gallery, out):
+        report = run_csp(pairs, run, out, is_resumed=resume, source=source, show=show)
+    _show(report, out, as_json=as_json)
+
+
+@contextmanager
+def _epochs(*, as_json: bool) -> Iterator[Callable[[dict[str, Any], int], None]]:
+    """Progress over epochs: a bar on the terminal, or lines of JSON where there are new figures."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from . import console
+
+    if as_json:
+        yield (
+            lambda record, total: (
+                console.say("epoch", epochs=total, **record) if "median_km" in record else None
+            )
+        )
+        return
+    columns = (
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console.err, transient=True) as bar:
+        task = bar.add_task("", total=None, figures="")
+        held_out = ""
+
+        def show(record: dict[str, Any], total: int) -> None:
+            nonlocal held_out
+            if "median_km" in record:
+                held_out = f", held out {record['median_km']:,.0f} km"
+            bar.update(
+                task, completed=record["epoch"], total=total, figures=f"loss {record['loss']:.3f}{held_out}"
+            )
+
+        yield show
+
+
+@contextmanager
+def _told_how_to_resume(gallery: str, out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; `placeprint train csp --gallery {gallery} --out {out} --resume`, with the same "
+            "options, goes on from the last checkpoint"
+        ) from None
+
+
+def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    """The last word: figures on the test regions beside baselines."""
+    from rich.table import Table
+
+    from . import console
+
+    if as_json:
+        console.say("report", out=str(out), **report)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in (
+        f"{report['pairs']['test']} photos of held-out regions",
+        "median km",
+        "≤ 200 km",
+        "≤ 2500 km",
+    ):
+        table.add_column(title, justify="left" if title[0].isdigit() else "right", no_wrap=True)
+    for name, row in report["rows"].items():
+        median = "{value:,.0f} [{low:,.0f}, {high:,.0f}]".format(**row["median_km"])
+        table.add_row(
+            name, median, *(f"{100 * row[f'within_{radius}_km']['value']:.1f} %" for radius in (200, 2500))
+        )
+    console.out.print(table)
+    rank = report["rank_share"]
+    console.out.print(
+        f"known places ranked above the true one: {rank['value']:.1%} [{rank['low']:.1%}, "
+        f"{rank['high']:.1%}], chance 50 %; epoch {report['best_epoch']} of {report['epochs']}",
+        soft_wrap=True,
+    )
+    console.out.print(f"encoder: {out / 'location.safetensors'}", soft_wrap=True)
