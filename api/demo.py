@@ -7,7 +7,10 @@
 import csv
 import json
 import os
+import signal
+import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -94,8 +97,7 @@ def draw_scenes(n: int, folder: Path, *, seed: int) -> tuple[Path, Path]:
                 "month": scene.month, "caption": caption(scene),
             }
         )  # fmt: skip
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        list(pool.map(_draw, jobs, chunksize=25))
+    _draw_all(jobs)
     n_queries = round(HELD_OUT * n)
     queries, gallery = folder / "queries.csv", folder / "gallery.csv"
     for path, part in ((queries, rows[:n_queries]), (gallery, rows[n_queries:])):
@@ -106,10 +108,28 @@ def draw_scenes(n: int, folder: Path, *, seed: int) -> tuple[Path, Path]:
     return gallery, queries
 
 
+def _draw_all(jobs: Sequence[tuple[Any, Path]]) -> None:
+    """Draw in processes of their own. Ctrl-C goes to them too; they leave it to this one."""
+    pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None  # a child inherits it
+    try:
+        drawn = pool.map(_draw, jobs, chunksize=25)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+    try:
+        list(drawn)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _draw(job: tuple[Any, Path]) -> None:
     scene, path = job
     if not path.exists():
-        draw(scene).save(path, quality=90)
+        half = path.with_suffix(".tmp")
+        draw(scene).save(half, "JPEG", quality=90)
+        half.replace(path)  # a picture is there whole or not at all
 
 
 @dataclass

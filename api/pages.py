@@ -34,6 +34,7 @@ LIMITS = (
 )
 
 _PHOTO_SIDE = 960
+_STRIP_SIDE = 320
 _N_NAMES = 6
 _SCALES = {1.0: "street", 25.0: "city", 200.0: "region", 750.0: "country", 2500.0: "continent"}
 
@@ -79,22 +80,23 @@ class LocateExample:
 def location_page(
     location: Location,
     *,
-    photo: Image.Image | None,
+    photos: Sequence[Image.Image],
     maps: Mapping[str, bytes],
     neighbors: Neighborhood,
     thumbnails: Sequence[bytes | None],
     title: str,
 ) -> str:
-    """The report on one photo.
+    """The report on one photo, or on several of one place.
 
     Args:
         location: the answer.
-        photo: the photo itself.
+        photos: what was asked about; one is shown large, several in a strip.
         maps: PNGs as from `draw_location`, under "near" and "world".
         neighbors: what the answer rests on.
         thumbnails: of the first neighbors, as from `thumbnail`; as many are shown.
-        title: name of the photo.
+        title: name of the photo, or what the photos are together.
     """
+    side = _PHOTO_SIDE if len(photos) == 1 else _STRIP_SIDE
     evidence = [
         _card(photo.image, similarity, lonlat, picture, location)
         for photo, similarity, lonlat, picture in zip(
@@ -111,7 +113,7 @@ def location_page(
         answer=in_words(location),
         point=point_in_words(location.lon, location.lat, digits=4),
         near=_place_name((location.lon, location.lat)),
-        photo=None if photo is None else _data_uri(thumbnail(photo, side=_PHOTO_SIDE)),
+        photos=[_data_uri(thumbnail(photo, side=side)) for photo in photos],
         near_map=_data_uri(maps.get("near"), "png"),
         # An answer that spans the Earth has the same map twice.
         world_map=None if maps.get("world") == maps.get("near") else _data_uri(maps.get("world"), "png"),

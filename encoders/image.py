@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import demonstration
-from .errors import NoTextTower, UnknownEncoder, WeightsUnavailable
+from .errors import InvalidOption, NoTextTower, UnknownEncoder, WeightsUnavailable
 from .fingerprint import Fingerprint
 from .photo import ImageLike
 from .preprocessing import Preprocessing
 from .weights import load_safetensors, open_clip_model
 
 Embeddings = NDArray[np.float32]
+
+TIMM_OPTIONS = frozenset({"act_layer", "global_pool", "norm_layer", "pad_type"})
+"""What a name may set of a timm model: how it computes. Others name files and addresses to load from."""
 
 
 class ImageEncoder(Protocol):
@@ -114,8 +117,8 @@ class OpenClipEncoder:
 class TimmEncoder:
     """Any model of timm with its classifier taken off; pictures only.
 
-    The name may carry options of the model and of its preprocessing, as in a web address:
-    ``mobilenetv2_100?pad_type=same&mean=0.5&std=0.5&crop=1``.
+    The name may carry options of the model (`TIMM_OPTIONS`) and of its preprocessing, as in a web
+    address: ``mobilenetv2_100?pad_type=same&mean=0.5&std=0.5&crop=1``.
     """
 
     def __init__(self, name: str, model: str, weights: Path | None = None) -> None:
@@ -127,16 +130,18 @@ class TimmEncoder:
             raise WeightsUnavailable(
                 f"{name}: timm models are used with local weights; pass --weights FILE.safetensors"
             )
-        preprocess = {key: options.pop(key) for key in ("mean", "std", "crop") if key in options}
-        self._model: Any = timm.create_model(model, pretrained=False, num_classes=0, **options).eval()
+        preprocess = {
+            key: _number(key, options.pop(key)) for key in ("mean", "std", "crop") if key in options
+        }
+        self._model: Any = _timm_model(model, options).eval()
         load_safetensors(self._model, weights, drop=_classifier_prefixes(model))
         config = timm.data.resolve_model_data_config(self._model)  # type: ignore[attr-defined,no-untyped-call]
         self.preprocessing = Preprocessing(
             size=config["input_size"][-1],
-            crop_share=float(preprocess.get("crop", config["crop_pct"])),
+            crop_share=preprocess.get("crop", float(config["crop_pct"])),
             interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
-            mean=(float(preprocess["mean"]),) * 3 if "mean" in preprocess else tuple(config["mean"]),
-            std=(float(preprocess["std"]),) * 3 if "std" in preprocess else tuple(config["std"]),
+            mean=(preprocess["mean"],) * 3 if "mean" in preprocess else tuple(config["mean"]),
+            std=(preprocess["std"],) * 3 if "std" in preprocess else tuple(config["std"]),
         )
         self._standardize = _Standardize(self.preprocessing)
         architecture = f"timm:{model} {sorted(options.items())}"
@@ -218,6 +223,33 @@ def _fingerprint(
         dimension=dimension,
         architecture=architecture,
     )
+
+
+def _timm_model(model: str, options: dict[str, Any]) -> Any:
+    """A model of timm without weights and classifier.
+
+    Raises:
+        InvalidOption: one that could name a file, an address or code, or a value that timm refuses.
+    """
+    if wrong := sorted(options.keys() - TIMM_OPTIONS):
+        raise InvalidOption(
+            f"timm:{model}: the option {wrong[0]} is not taken; there are {', '.join(sorted(TIMM_OPTIONS))}, "
+            "and for the preprocessing mean, std, crop"
+        )
+    try:
+        return timm.create_model(model, pretrained=False, num_classes=0, **options)
+    except Exception as error:  # every model refuses what it does not know in its own way
+        raise InvalidOption(f"timm:{model}: {options} is refused ({type(error).__name__}: {error})") from None
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0.0 <= number <= 1.0 or (number == 0.0 and name != "mean"):
+        raise InvalidOption(f"the option {name}={text} is no number in [0, 1], or it is a zero that divides")
+    return number
 
 
 def _classifier_prefixes(model: str) -> tuple[str, ...]:

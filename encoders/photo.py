@@ -86,6 +86,10 @@ def open_photo(source: ImageLike, *, at_least: int | None = None) -> tuple[Image
         raise UnreadableImage(f"{name}: not a picture in any of the formats {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"{name}: more than {MAX_PIXELS:,} pixels, a decompression bomb") from None
+    except IsADirectoryError:
+        raise UnreadableImage(f"{name}: a folder, not a photo") from None
+    except PermissionError:
+        raise UnreadableImage(f"{name}: may not be read") from None
     except MemoryError:
         raise UnreadableImage(f"{name}: does not fit into memory") from None
     except Exception as error:  # Pillow's plugins raise whatever their parser trips over

@@ -15,7 +15,7 @@ import torch
 
 from .errors import UnknownEncoder, WeightsUnavailable
 
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUB_FILE = "open_clip_model.safetensors"
 
 
 def load_safetensors(model: torch.nn.Module, path: Path, *, drop: tuple[str, ...] = ()) -> None:
@@ -30,7 +30,10 @@ def load_safetensors(model: torch.nn.Module, path: Path, *, drop: tuple[str, ...
         WeightsUnavailable: no such file, another format, or a tensor is missing or left over.
     """
     if not path.is_file():
-        raise WeightsUnavailable(f"{path}: no such file")
+        raise WeightsUnavailable(
+            f"{path}: no such file. Where the weights of a gallery were moved, `placeprint index … --weights "
+            "FILE` tells it the new place"
+        )
     try:
         state = safetensors.torch.load_file(path)
     except Exception as error:  # its Rust core raises an error class of its own
@@ -68,18 +71,12 @@ def open_clip_model(model: str, pretrained: str, weights: Path | None) -> torch.
     if pretrained not in tags and (pretrained or weights is None):
         raise UnknownEncoder(f"open_clip has weights {', '.join(tags)} for {model}, not {pretrained!r}")
     config: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained) or {}
-    if weights is None and (cached := _cached(config)) is None:
-        _require_network(model, pretrained, config)
-        try:
-            downloaded: torch.nn.Module = open_clip.create_model(model, pretrained=pretrained)
-        except Exception as error:  # the hub's client fails in many ways, all meaning the same
-            raise WeightsUnavailable(_offline(model, pretrained, config, error)) from error
-        return downloaded
+    published = None if weights is not None else _cached(config) or _downloaded(model, pretrained, config)
     created = _untrained(model, config)
     if weights is not None:
         load_safetensors(created, weights)
     else:
-        open_clip.load_checkpoint(created, str(cached), weights_only=True)
+        open_clip.load_checkpoint(created, str(published), weights_only=True)
     return created
 
 
@@ -101,20 +98,48 @@ def _untrained(model: str, config: dict[str, Any]) -> torch.nn.Module:
     return created
 
 
+def _published(config: dict[str, Any]) -> tuple[str, list[str]]:
+    """The hub's repository of some weights, and what they may be called there: safetensors only."""
+    repository, _, file = str(config.get("hf_hub", "")).rpartition("/")
+    return repository, [HUB_FILE, *([f"{Path(file).stem}.safetensors"] if file else [])]
+
+
 def _cached(config: dict[str, Any]) -> str | None:
     """Weights that an earlier download left here; asking the hub for them would need a network."""
-    repository = str(config.get("hf_hub", "")).rstrip("/")
-    for name in HUB_FILES if repository else ():
+    repository, names = _published(config)
+    for name in names if repository else ():
         path = huggingface_hub.try_to_load_from_cache(repository, name)
         if isinstance(path, str):
             return path
     return None
 
 
+def _downloaded(model: str, pretrained: str, config: dict[str, Any]) -> str:
+    """Weights from the hub.
+
+    Raises:
+        WeightsUnavailable: no network, or they are published in a format only that can carry code.
+    """
+    repository, names = _published(config)
+    if repository:
+        _require_network(model, pretrained, config)
+    for name in names if repository else ():
+        try:
+            return str(huggingface_hub.hf_hub_download(repository, name))
+        except Exception as error:  # the hub's client fails in many ways, all but one meaning the same
+            errors = huggingface_hub.errors
+            is_local = isinstance(error, errors.LocalEntryNotFoundError)  # the network went away
+            if isinstance(error, errors.EntryNotFoundError) and not is_local:
+                continue
+            raise WeightsUnavailable(_offline(model, pretrained, config, error)) from error
+    raise WeightsUnavailable(
+        f"the weights {pretrained} of {model} are not published as safetensors, and other formats can carry "
+        "code; convert them where you trust them, and pass --weights FILE"
+    )
+
+
 def _require_network(model: str, pretrained: str, config: dict[str, Any]) -> None:
     """Ask the hub once, quickly: its client would try for the better part of a minute."""
-    if not config.get("hf_hub"):
-        return
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
     except Exception as error:  # the session's library is the hub's choice, and so are its errors

@@ -4,14 +4,16 @@ A gallery is a folder: ``gallery.json`` (which encoder made it), ``ledger/`` (th
 `ledger`), and a vector store that follows it, either ``index/`` beside it or a collection on a
 Qdrant server. Whatever happens to the store, the ledger makes it again.
 
-One process holds a gallery at a time. Writing goes to the ledger first, then to the store, then
-the number of the shard is noted as applied; whoever opens the gallery next applies what is missing.
+One process holds a gallery at a time; one that may not be written can be searched by many, each on a
+copy of the store. Writing goes to the ledger first, then to the store, then the number of the shard
+is noted as applied; whoever opens the gallery next applies what is missing.
 """
 
 import json
-import re
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,20 +27,23 @@ from ..encoders.errors import (
     InvalidCoordinate,
     InvalidFilter,
     PlaceprintError,
+    ReadOnlyGallery,
     UnknownGallery,
 )
 from ..encoders.fingerprint import Fingerprint
 from ..encoders.sphere import as_lonlat
+from .durable import write_atomically
 from .filters import Filter
+from .gallery_files import COUNTS, FORMAT, gallery_folder, read_config, read_counts
+from .gallery_files import gallery_names as gallery_names
 from .index import Index
-from .ledger import Entry, Ledger, Record, State, iterate_rows, write_atomically
+from .ledger import Ledger, iterate_rows
 from .lock import GalleryLock
 from .photos import Photo, photo_of
+from .record import Record
 from .settings import Settings
+from .state import Entry, State
 from .store import EXACT_UP_TO, GROUP, translate
-
-FORMAT = 1
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,25 +70,33 @@ class Gallery:
         self.folder = folder
         self.name = folder.name
         self._settings = settings
-        self._lock = GalleryLock(folder / "lock", timeout_s=settings.lock_timeout_s)
-        config = json.loads((folder / "gallery.json").read_text())
-        if config["format"] > FORMAT:
-            raise PlaceprintError(
-                f"{folder}: made by a newer Placeprint (format {config['format']}, known here {FORMAT}); "
-                "update Placeprint"
-            )
+        self.is_read_only = not is_writable(folder)
+        self._lock = GalleryLock(
+            folder / "lock", timeout_s=settings.lock_timeout_s, is_shared=self.is_read_only
+        )
+        config = read_config(folder / "gallery.json")
         self.fingerprint = Fingerprint(**config["fingerprint"])
         self.encoder: str = config["encoder"]
         self.weights: str | None = config["weights"]
         self.url: str | None = config["qdrant_url"]
         self._collection: str = config["collection"]
+        if is_rebuilt:
+            self._require_writable()
         self._lock.acquire()
         try:
             self.ledger = Ledger(
-                folder / "ledger", fingerprint=self.fingerprint.id, dimension=self.fingerprint.dimension
+                folder / "ledger",
+                fingerprint=self.fingerprint.id,
+                dimension=self.fingerprint.dimension,
+                is_read_only=self.is_read_only,
             )
             self._index = Index(
-                folder, self.ledger, self.fingerprint.dimension, server=self._server(), is_fresh=is_rebuilt
+                folder,
+                self.ledger,
+                self.fingerprint.dimension,
+                server=self._server(),
+                is_fresh=is_rebuilt,
+                is_read_only=self.is_read_only,
             )
         except BaseException:
             self._lock.release()
@@ -114,11 +127,11 @@ class Gallery:
             PlaceprintError: the name is taken or not allowed.
         """
         settings = settings or Settings()
-        folder = _folder(name, settings)
+        folder = gallery_folder(name, settings)
         if (folder / "gallery.json").exists():
             raise PlaceprintError(f"gallery {name!r} exists already in {folder}")
         folder.mkdir(parents=True, exist_ok=True)
-        config = {
+        config: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": asdict(fingerprint),
             "encoder": encoder or fingerprint.name,
@@ -153,7 +166,7 @@ class Gallery:
             GalleryLocked: another process holds it.
         """
         settings = settings or Settings()
-        folder = _folder(name, settings)
+        folder = gallery_folder(name, settings)
         if not (folder / "gallery.json").exists():
             known = ", ".join(gallery_names(settings)) or "none yet"
             raise UnknownGallery(
@@ -179,10 +192,21 @@ class Gallery:
         weights: str | Path | None = None,
         settings: Settings | None = None,
     ) -> "Gallery":
-        """Open a gallery, or make it when there is none of that name."""
+        """Open a gallery, or make it when there is none of that name.
+
+        An open one notes where the weights of its encoder are now.
+        """
         settings = settings or Settings()
-        if (_folder(name, settings) / "gallery.json").exists():
-            return cls.open(name, fingerprint=fingerprint, settings=settings)
+        if (gallery_folder(name, settings) / "gallery.json").exists():
+            gallery = cls.open(name, fingerprint=fingerprint, settings=settings)
+            try:
+                gallery._require_writable()
+            except ReadOnlyGallery:
+                gallery.close()
+                raise
+            if weights is not None:
+                gallery.remember_weights(weights)
+            return gallery
         return cls.create(name, fingerprint, encoder=encoder, weights=weights, settings=settings)
 
     def check(self, fingerprint: Fingerprint) -> None:
@@ -199,9 +223,20 @@ class Gallery:
                 f"--encoder {ours.name!r} with the same weights, or index into another gallery"
             )
 
+    def remember_weights(self, path: str | Path) -> None:
+        """Note where the file of the encoder's weights is now; the next search finds it there."""
+        self._require_writable()
+        weights = str(Path(path).resolve())
+        if weights != self.weights:
+            config = read_config(self.folder / "gallery.json") | {"weights": weights}
+            write_atomically(self.folder / "gallery.json", json.dumps(config, indent=1))
+            self.weights = weights
+
     def close(self) -> None:
-        """Let go of the store and of the lock."""
+        """Let go of the store and of the lock, and leave the numbers of photos for `overview`."""
         try:
+            with suppress(OSError):  # on a full disk they are counted when they are asked for
+                self._keep_counts()
             self._index.close()
         finally:
             self._lock.release()
@@ -223,29 +258,55 @@ class Gallery:
             ValueError: an embedding of another dimension, not finite, or zero.
             InvalidCoordinate: a place that is not on Earth.
         """
+        self._require_writable()
         if not records:
             return
         with self._index.writing:
             entries = self._index.state.entries
             self._index.append([self._checked(record, entries.get(record.key)) for record in records])
 
-    def delete(self, ids: Iterable[str]) -> int:
+    def delete(self, ids: Iterable[str], *, is_erased: bool = False) -> int:
         """Take photos out of the gallery; unknown ids do nothing. The files stay where they are.
 
+        A deleted photo stays out, also when its source is indexed again, until it is added again
+        by `add` or indexed with `undelete`.
+
+        Args:
+            ids: of photos.
+            is_erased: also take embeddings, places and payloads of these photos, deleted now or
+                earlier, out of the ledger's files, and make the store and the calibration, which
+                know them too, anew. Path and hash stay, as the memory that they are not wanted.
+
         Returns:
-            How many photos were taken out.
+            How many photos were taken out, or with `is_erased` how many were known.
         """
+        self._require_writable()
+        with self._index.writing:
+            state = self._index.state
+            known = {id for id in ids if self.knows(id)}
+            live = [id for id in known if state.keys.get(id)]
+            self.add(
+                [
+                    Record(
+                        key=key, status="deleted", sha256=entry.sha256, source=entry.source,
+                        size_bytes=entry.size_bytes, mtime_ns=entry.mtime_ns,
+                    )
+                    for id in live
+                    for key in state.keys[id]
+                    for entry in [state.entries[key]]
+                ]
+            )  # fmt: skip
+            if not is_erased:
+                return len(live)
+            self.ledger.erase(known)
+            (self.folder / "calibration.json").unlink(missing_ok=True)
+            self._index.rebuild()
+            return len(known)
+
+    def knows(self, id: str) -> bool:
+        """Whether a photo is in the gallery, or was."""
         state = self._index.state
-        wanted = [id for id in dict.fromkeys(ids) if state.keys.get(id)]
-        keys = [key for id in wanted for key in state.keys[id]]
-        self.add(
-            [
-                Record(key=key, status="removed", sha256=entry.sha256, source=entry.source)
-                for key in keys
-                for entry in [state.entries[key]]
-            ]
-        )
-        return len(wanted)
+        return bool(state.keys.get(id)) or id in state.embedded_at or id in state.deleted
 
     @property
     def state(self) -> State:
@@ -348,7 +409,25 @@ class Gallery:
 
     def optimize(self) -> None:
         """Build the search index, for some ten thousand photos and more. Questions go on meanwhile."""
+        self._require_writable()
         self._index.optimize()
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep a text beside the gallery, for next time; one that may not be written keeps nothing."""
+        if not self.is_read_only:
+            write_atomically(self.folder / name, text)
+
+    def _keep_counts(self) -> None:
+        kept = read_counts(self.folder)
+        if kept is None or kept["ledger"] != self.ledger.version:
+            counts = {"photos": len(self), "placed": self.count(Filter(is_placed=True))}
+            self.keep(COUNTS, json.dumps({"ledger": self.ledger.version, **counts}))
+
+    def _require_writable(self) -> None:
+        if self.is_read_only:
+            raise ReadOnlyGallery(
+                f"gallery {self.name!r} may be searched but not changed: {self.folder} is not writable here"
+            )
 
     def _checked(self, record: Record, before: Entry | None) -> Record:
         """A record fit for the ledger: on Earth, of unit length, and telling what it replaces."""
@@ -379,25 +458,10 @@ class Gallery:
         }  # fmt: skip
 
 
-def gallery_names(settings: Settings | None = None) -> list[str]:
-    """Names of all galleries."""
-    home = (settings or Settings()).home / "galleries"
-    return sorted(path.parent.name for path in home.glob("*/gallery.json"))
-
-
-def gallery_config(name: str, settings: Settings | None = None) -> dict[str, Any] | None:
-    """What ``gallery.json`` says of a gallery, without opening it; None when there is none."""
-    path = _folder(name, settings or Settings()) / "gallery.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def _folder(name: str, settings: Settings) -> Path:
-    if not NAME.fullmatch(name):
-        raise UnknownGallery(
-            f"{name!r} cannot name a gallery: 1 to 63 lower-case letters, digits, - and _, "
-            "beginning with a letter or digit"
-        )
-    return settings.home / "galleries" / name
+def is_writable(folder: Path) -> bool:
+    """Whether all that a gallery writes may be written."""
+    parts = [folder, folder / "lock", folder / "ledger", folder / "index"]
+    return all(os.access(part, os.W_OK) for part in parts if part.exists())
 
 
 def _unit(embedding: ArrayLike | None, dimension: int) -> NDArray[np.float32]:

@@ -17,13 +17,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from ..encoders.places import load_places
 from ..encoders.sphere import EARTH_RADIUS_KM, lonlat_of
 from .level_sets import level_sets
 from .prior import Prior
+from .regions import Regions
 from .surface import Floats, Mixture
 from .surface_model import SurfaceModel
 
@@ -157,8 +157,8 @@ def locate(
         prior: density of the gallery.
         model: fitted on the gallery, or the default one.
         seed: of the samples from which probabilities are counted.
-        countries: polygons to name countries by, a GeoDataFrame in lon, lat with columns `name`
-            and, if known, `code`; the nearest GeoNames place when left out.
+        countries: polygons to name countries by: `Regions`, or a GeoDataFrame in lon, lat with
+            columns `name` and, if known, `code`; the nearest GeoNames place when left out.
         states: likewise for first-level divisions.
     """
     similarity = np.asarray(similarity, dtype=np.float64)
@@ -237,17 +237,11 @@ def name_shares(
     )
 
 
-def _named_by_polygons(lonlat: Floats, frame: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Name and code of the first polygon that covers each point."""
-    geometry = np.asarray(frame.geometry.values, dtype=object)
-    point, row = shapely.STRtree(geometry).query(shapely.points(lonlat), predicate="covered_by")
-    first_point, position = np.unique(point, return_index=True)
-    name = np.full(len(lonlat), REMOTE, dtype=object)
-    code = np.full(len(lonlat), "", dtype=object)
-    name[first_point] = frame["name"].to_numpy(dtype=object)[row[position]]
-    if "code" in frame:
-        code[first_point] = frame["code"].to_numpy(dtype=object)[row[position]]
-    return name, code
+def _named_by_polygons(lonlat: Floats, polygons: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Name and code of the polygon of each point."""
+    regions = polygons if isinstance(polygons, Regions) else Regions.from_frame(polygons)
+    row = regions.find(lonlat)
+    return np.where(row < 0, REMOTE, regions.name[row]), np.where(row < 0, "", regions.code[row])
 
 
 def _counted(names: NDArray[Any], codes: NDArray[Any]) -> list[NamedShare]:

@@ -2,15 +2,18 @@
 
 On disk the store lives in generations, ``gen-0001``, ``gen-0002``, …; ``CURRENT`` names the one in
 use and changes by an atomic rename. In each, ``applied.json`` has the number of the last shard of
-the ledger that the store has taken in. A store that lags behind, because a process was killed or
-a newer generation was being built, is given the shards that it misses; giving one twice does no
-harm.
+the ledger that the store has taken in, what tells that shard from another of its number, and how
+many points there were then. A store that lags behind, because a process was killed or a newer
+generation was being built, is given the shards that it misses; giving one twice does no harm. A
+store that knows a shard which the ledger has not, because one of the two came back from a backup,
+is made anew.
 """
 
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,10 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from ..encoders.errors import PlaceprintError
-from .ledger import Ledger, Position, Record, State, iterate_rows, write_atomically
+from ..encoders.errors import PlaceprintError, ReadOnlyGallery
+from .durable import write_atomically
+from .ledger import Ledger, iterate_rows
 from .photos import payload_of
-from .store import EdgeStore, ServerStore, index_kind
+from .record import Record
+from .state import Position, State
+from .store import EdgeStore, ServerStore, StoreUnavailable, index_kind
 
 MAX_INDEXED_FIELDS = 64
 CHUNK = 1024
@@ -36,14 +42,35 @@ class _Live:
         self.indexed: set[str] = set()  # payload fields
 
     @property
+    def note(self) -> dict[str, Any]:
+        """What was noted last; nothing where the note is not there, or cannot be read."""
+        try:
+            found = json.loads(_read_or(self.applied, "{}"))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) and isinstance(found.get("shards"), int) else {}
+
+    @property
     def n_applied(self) -> int:
         """Number of the last shard taken in."""
-        return int(json.loads(_read_or(self.applied, "{}")).get("shards", 0))
+        return int(self.note.get("shards", 0))
 
-    def note_applied(self, number: int) -> None:
+    def note_applied(self, ledger: Ledger, number: int) -> None:
         """Note a shard as taken in, once what it brought is on the disk."""
         self.store.flush()
-        write_atomically(self.applied, json.dumps({"shards": number}))
+        note = {"shards": number, "commit": ledger.commit_id(number), "points": self.store.count(None)}
+        write_atomically(self.applied, json.dumps(note))
+
+    def is_astray(self, ledger: Ledger) -> bool:
+        """Whether the store has what the ledger never said, or lacks what it should have."""
+        note = self.note
+        number, commit = int(note.get("shards", 0)), str(note.get("commit", ""))
+        last = len(ledger)
+        if number > last or (commit and commit != ledger.commit_id(number)):
+            return True
+        if number < last:  # of the shards still missing the store may hold a part already
+            return False
+        return "points" in note and note["points"] != self.store.count(None)
 
 
 class Index:
@@ -55,6 +82,8 @@ class Index:
         dimension: of the embeddings.
         server: how to reach the collection on a Qdrant server; None for a folder of our own.
         is_fresh: make the store anew instead of opening it.
+        is_read_only: leave the gallery's folder as it is, and work on a copy of the store, which
+            its engine cannot open otherwise.
     """
 
     def __init__(
@@ -65,27 +94,50 @@ class Index:
         *,
         server: dict[str, Any] | None = None,
         is_fresh: bool = False,
+        is_read_only: bool = False,
     ) -> None:
+        self._copy = tempfile.TemporaryDirectory(prefix="placeprint-") if is_read_only else None
         self._folder = folder / "index"
-        self._folder.mkdir(exist_ok=True)
         self._ledger = ledger
         self._dimension = dimension
         self._server = server
         self._state: State | None = None
         self.writing = threading.RLock()
         self._live: _Live
-        if server is not None:
-            remote = ServerStore(dimension=dimension, **server)
+        try:
+            self._open(is_fresh=is_fresh)
+        except BaseException:
+            if self._copy is not None:
+                self._copy.cleanup()
+            raise
+
+    def _open(self, *, is_fresh: bool) -> None:
+        """Open the store, and bring it in step with the ledger."""
+        if self._copy is None:
+            self._folder.mkdir(exist_ok=True)
+        else:
+            self._folder = _copied(self._folder, Path(self._copy.name) / "index", is_whole=not self._server)
+        if self._server is not None:
+            remote = ServerStore(dimension=self._dimension, **self._server)
             self._live = _Live(remote, self._folder / "applied.json")
-            if is_fresh or remote.count(None) == 0:  # emptied behind our back
-                remote.clear()
-                self._live.applied.unlink(missing_ok=True)
         else:
             if is_fresh:
                 shutil.rmtree(self._folder)
                 self._folder.mkdir()
             self._live = self._open_folder()
+        is_anew = (is_fresh and self._server is not None) or self._live.is_astray(self._ledger)
+        is_behind = self._live.n_applied < len(self._ledger)
+        if self._copy is not None and self._server is not None and (is_anew or is_behind):
+            raise ReadOnlyGallery(
+                "the collection on the server is not what the gallery's ledger says, and the folder may not "
+                "be written. Open it once as someone who may, with: placeprint rebuild"
+            )
+        if is_anew:
+            self._start_anew()
         self._catch_up(self._live)
+        if is_behind and self.store.count(None) != self.state.n_shown:  # the store was changed by others
+            self._start_anew()
+            self._catch_up(self._live)
 
     @property
     def store(self) -> EdgeStore | ServerStore:
@@ -108,7 +160,14 @@ class Index:
             for position, record in rows.items():
                 state.apply(record, position)
             self._apply(self._live, (id for record in records for id in record.touched), rows)
-            self._live.note_applied(number)
+            self._live.note_applied(self._ledger, number)
+
+    def rebuild(self) -> None:
+        """Make the store anew from the ledger; of the old one nothing stays on the disk."""
+        with self.writing:
+            self._state = None
+            self._start_anew()
+            self._catch_up(self._live)
 
     def optimize(self) -> None:
         """Build the search index of a folder's store in a child process; a server does it by itself.
@@ -143,6 +202,20 @@ class Index:
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def _start_anew(self) -> None:
+        """An empty store in the place of the one there is."""
+        if isinstance(self.store, ServerStore):
+            self.store.clear()
+            self._live.applied.unlink(missing_ok=True)
+            self._live.indexed.clear()
+        else:
+            self.store.close()
+            shutil.rmtree(self._folder)
+            self._folder.mkdir()
+            self._live = self._open_folder()
 
     def _open_folder(self) -> _Live:
         folder = self._generation(self._current())
@@ -161,7 +234,7 @@ class Index:
         return self._folder / f"gen-{number:04d}"
 
     def _current(self) -> int:
-        return int(_read_or(self._folder / "CURRENT", "1"))
+        return _generation_in_use(self._folder)
 
     def _catch_up(self, live: "_Live") -> None:
         """Give a store the shards that it misses."""
@@ -169,7 +242,7 @@ class Index:
         if missing:
             rows = (record for number in missing for record in self._ledger.outcomes(number))
             self._apply(live, (id for record in rows for id in record.touched), {})
-            live.note_applied(missing[-1])
+            live.note_applied(self._ledger, missing[-1])
 
     def _apply(self, live: "_Live", touched: Iterable[str], rows: dict[Position, Record]) -> None:
         """Bring photos in a store to what the ledger says of them.
@@ -201,6 +274,26 @@ class Index:
                 if kind and not key.startswith("_") and len(live.indexed) < MAX_INDEXED_FIELDS:
                     live.indexed.add(key)
                     live.store.create_index(key, kind)
+
+
+def _generation_in_use(folder: Path) -> int:
+    """The number in ``CURRENT``; 1 where there is none."""
+    text = _read_or(folder / "CURRENT", "1")
+    if not text.strip().isdecimal():
+        raise StoreUnavailable(f"{folder / 'CURRENT'}: damaged; `placeprint rebuild` makes the store anew")
+    return int(text)
+
+
+def _copied(folder: Path, copy: Path, *, is_whole: bool) -> Path:
+    """A copy of an index: of the generation in use, or for a server of the notes alone."""
+    copy.mkdir()
+    for note in folder.glob("*"):
+        if note.is_file():
+            shutil.copyfile(note, copy / note.name)
+    used = folder / f"gen-{_generation_in_use(folder):04d}"
+    if is_whole and used.exists():
+        shutil.copytree(used, copy / used.name, copy_function=shutil.copyfile)  # not their permissions
+    return copy
 
 
 def _read_or(path: Path, default: str) -> str:

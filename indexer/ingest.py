@@ -2,11 +2,13 @@
 
 Whatever interrupts it, the same command goes on where the last commit was. A photo is embedded
 once: unchanged files are skipped without being read, moved and doubled ones are recognized by
-their bytes.
+their bytes. Whose word counts where two sources list one file, and which photos are not wanted
+again, is decided in `pending`.
 """
 
 import csv
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +22,11 @@ from ..encoders.decoding import DecodePool
 from ..encoders.errors import UnreadableImage
 from ..encoders.photo import PhotoFacts
 from .gallery import Gallery
-from .ledger import Entry, Record, State, encode_payload
-from .sources import Item, missing_keys
+from .interrupt import uninterrupted
+from .pending import Choice, pending
+from .record import Record, encode_payload, photo_id
+from .sources import Item, Listing, missing_keys
+from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
@@ -36,18 +41,22 @@ class Report:
 
     n_listed: int = 0
     n_unchanged: int = 0  # known from before, not read again
+    elsewhere: dict[str, int] = field(default_factory=dict)  # known from other sources: how many from each
+    n_deleted: int = 0  # taken out of the gallery earlier, and left out
+    n_deleted_anew: int = 0  # of these, read in this run, and recognized by their bytes
     n_embedded: int = 0
     n_known: int = 0  # read, but their bytes were embedded before: moved, doubled, or told anew
     n_removed: int = 0
     n_without_place: int = 0  # of those embedded or known in this run
     failures: dict[str, str] = field(default_factory=dict)  # key -> reason, of this run
+    n_failed: int = 0  # of these, read in this run; the others belong to another source, and stay
     n_failed_before: int = 0  # failed in an earlier run and not tried again
     seconds: float = 0.0
 
     @property
     def n_done(self) -> int:
         """Items that this run is through with."""
-        return self.n_embedded + self.n_known + len(self.failures)
+        return self.n_embedded + self.n_known + self.n_deleted_anew + self.n_failed
 
     @property
     def is_partly_failed(self) -> bool:
@@ -63,6 +72,7 @@ class Decoded(NamedTuple):
     pixels: NDArray[np.uint8] | None
     facts: PhotoFacts | None
     error: str | None
+    is_deleted: bool = False  # not wanted in the gallery
 
 
 Progress = Callable[[Report, int], None]  # the report so far, and how many items there are to do
@@ -74,6 +84,8 @@ def index(
     encoder: "ImageEncoder",
     *,
     retry_failed: bool = False,
+    undelete: bool = False,
+    claim: bool = False,
     prune: bool = False,
     workers: int | None = None,
     progress: Progress = lambda report, total: None,
@@ -85,47 +97,35 @@ def index(
         gallery: of the encoder's embeddings.
         encoder: embeds what is new.
         retry_failed: try again what failed in an earlier run, though the file is the same.
+        undelete: bring back photos that were deleted.
+        claim: take files over that belong to another source.
         prune: take photos out of the gallery whose file the source does not list any more.
         workers: processes that decode; all cores by default.
         progress: called after every batch.
 
     Returns:
         What became of every item; failures are in the ledger too, and in ``failures.csv``.
+
+    Raises:
+        KeyboardInterrupt: once what was embedded until then is committed.
     """
     started = time.monotonic()
     report = Report(n_listed=len(items))
-    pending = list(_pending(items, gallery.state, retry_failed, report))
-    progress(report, len(pending))
+    choice = Choice(retry_failed=retry_failed, undelete=undelete, claim=claim)
+    todo = list(pending(items, gallery.state, choice, report))
+    progress(report, len(todo))
     with DecodePool(encoder.preprocessing, workers=workers) as pool:
-        decoded = pool.map(lambda item: _decode(pool, item), pending)
-        for batch in _embedded(decoded, encoder, gallery.state, report):
-            gallery.add([*batch, *_moved(batch, items, gallery.state)])
+        decoded = pool.map(lambda item: _decode(pool, item), todo)
+        for batch in _embedded(decoded, encoder, gallery.state, report, undelete=undelete):
+            with uninterrupted():
+                gallery.add([*batch, *_moved(batch, items, gallery.state)])
             report.seconds = time.monotonic() - started
-            progress(report, len(pending))
+            progress(report, len(todo))
     if prune:
         report.n_removed = _prune(items, gallery)
     _write_failures(gallery)
     report.seconds = time.monotonic() - started
     return report
-
-
-def _pending(items: Sequence[Item], state: State, retry_failed: bool, report: Report) -> Iterator[Item]:
-    for item in items:
-        entry = state.entries.get(item.key)
-        is_whole = entry is None or entry.status == "failed" or entry.id in state.embedded_at
-        if entry is None or not is_whole or not _is_same(item, entry):
-            yield item
-        elif entry.status != "failed":
-            report.n_unchanged += 1
-        elif retry_failed:
-            yield item
-        else:
-            report.n_failed_before += 1
-
-
-def _is_same(item: Item, entry: Entry) -> bool:
-    seen = (entry.size_bytes, entry.mtime_ns, entry.said)
-    return seen == (item.size_bytes, item.mtime_ns, item.said)
 
 
 def _decode(pool: DecodePool, item: Item) -> Decoded:
@@ -145,31 +145,47 @@ def _decode(pool: DecodePool, item: Item) -> Decoded:
 
 
 def _embedded(
-    decoded: Iterable[Decoded], encoder: "ImageEncoder", state: State, report: Report
+    decoded: Iterable[Decoded], encoder: "ImageEncoder", state: State, report: Report, *, undelete: bool
 ) -> Iterator[list[Record]]:
-    """Rows for the ledger, in the order of the items, as many at a time as one commit takes."""
+    """Rows for the ledger, in the order of the items, as many at a time as one commit takes.
+
+    When it is interrupted, it gives what it has before it passes the interruption on.
+    """
     rows: list[Record] = []
     waiting: list[Decoded] = []
-    fresh: set[str] = set()  # bytes that this commit embeds
-    for photo in decoded:
-        waiting.append(photo)
-        is_new = photo.error is None and not state.is_known(photo.sha256) and photo.sha256 not in fresh
-        fresh |= {photo.sha256} if is_new else set()
-        is_full = len(rows) + len(waiting) == COMMIT
-        if is_full or sum(p.error is None for p in waiting) == BATCH:
-            rows += _embed(waiting, encoder, state, rows, report)
-            waiting = []
-        if is_full:
+    try:
+        for photo in decoded:
+            waiting.append(photo)
+            is_full = len(rows) + len(waiting) == COMMIT
+            if is_full or sum(p.error is None for p in waiting) == BATCH:
+                rows += _embed(waiting, encoder, state, rows, report, undelete=undelete)
+                waiting = []
+            if is_full:
+                full, rows = rows, []
+                yield full
+        rows += _embed(waiting, encoder, state, rows, report, undelete=undelete)
+    except KeyboardInterrupt:
+        if rows:
             yield rows
-            rows, fresh = [], set()
-    rows += _embed(waiting, encoder, state, rows, report)
+        raise
     if rows:
         yield rows
 
 
 def _embed(
-    photos: Sequence[Decoded], encoder: "ImageEncoder", state: State, before: Sequence[Record], report: Report
+    photos: Sequence[Decoded],
+    encoder: "ImageEncoder",
+    state: State,
+    before: Sequence[Record],
+    report: Report,
+    *,
+    undelete: bool,
 ) -> list[Record]:
+    unwanted = [not undelete and photo_id(photo.sha256) in state.deleted for photo in photos]
+    photos = [
+        photo._replace(pixels=None, is_deleted=True) if is_unwanted and photo.error is None else photo
+        for photo, is_unwanted in zip(photos, unwanted, strict=True)
+    ]
     done = {record.sha256 for record in before if record.status == "embedded"}
     new: dict[str, NDArray[np.uint8]] = {}
     for photo in photos:
@@ -191,9 +207,14 @@ def _record(photo: Decoded, embeddings: dict[str, NDArray[np.float32]], report: 
         "key": item.key, "source": item.source, "sha256": photo.sha256,
         "size_bytes": item.size_bytes, "mtime_ns": item.mtime_ns, "said": item.said,
     }  # fmt: skip
+    if photo.is_deleted:
+        report.n_deleted += 1
+        report.n_deleted_anew += 1
+        return Record(**common, status="deleted")
     embedding = embeddings.pop(photo.sha256, None)
     if photo.error is not None or facts is None:
         report.failures[item.key] = photo.error or "no facts"
+        report.n_failed += 1
         return Record(**common, status="failed", error=photo.error)
     lon, lat = (item.lon, item.lat) if item.lon is not None else (facts.lon, facts.lat)
     report.n_embedded += embedding is not None
@@ -226,17 +247,20 @@ def _moved(batch: Sequence[Record], items: Sequence[Item], state: State) -> list
 
 
 def _prune(items: Sequence[Item], gallery: Gallery) -> int:
+    """End the keys that the source does not list any more, its own and, in a folder, all that are gone."""
     listed = {item.key for item in items}
-    sources = {item.source for item in items}
+    sources = {item.source for item in items} | ({items.source} if isinstance(items, Listing) else set())
+    folders = tuple(os.path.join(source, "") for source in sources)
     gone = [
         (key, entry)
         for key, entry in gallery.state.entries.items()
-        if entry.source in sources and key not in listed
+        if key not in listed
+        and (entry.source in sources or (key.startswith(folders) and any(missing_keys([key]))))
     ]
     gallery.add(
         [Record(key=key, status="removed", sha256=entry.sha256, source=entry.source) for key, entry in gone]
     )
-    return len(gone)
+    return sum(entry.status != "deleted" for _, entry in gone)
 
 
 def _write_failures(gallery: Gallery) -> None:

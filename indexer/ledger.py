@@ -1,23 +1,22 @@
 """The ledger: what was read, embedded or refused, as a row of Parquet shards. It is the truth.
 
 A shard is one commit. It is written under another name, forced to disk, and renamed, so that it
-is there whole or not at all, and it is never changed afterwards. The state of a collection is the
-replay of its shards in order: the last row of a key (a file's path) tells what became of it. The
-vector store follows the ledger and can be rebuilt from it at any time.
+is there whole or not at all, and it is never changed afterwards, but by `Ledger.erase`. The state
+of a collection is the replay of its shards in order: the last row of a key (a file's path) tells
+what became of it. The vector store follows the ledger and can be rebuilt from it at any time.
 
 A photo is its bytes: its id comes from their SHA-256. Two keys with the same bytes are one photo,
-whose facts are those of the key seen first; a moved file is the same photo under another key.
+whose facts are those of the key seen first, or of the first whose source says anything of it; a
+moved file is the same photo under another key. A deleted photo stays deleted under whatever key
+its bytes turn up, until a later row shows it again.
 """
 
-import hashlib
-import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,65 +24,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..encoders.errors import DamagedLedger
+from .durable import sync_folder
+from .record import Record, photo_id
+from .state import Position, State
 
 FORMAT = 1
 SHARD = "[0-9]" * 8 + ".parquet"
-NAMESPACE = uuid.UUID("b3a1f0f2-6f5c-5a44-9d0e-0d4c1f3c8a52")
-
-Status = Literal["embedded", "seen", "failed", "removed"]
-
-
-def photo_id(sha256: str) -> str:
-    """The id of a photo, a UUIDv5 of its bytes' SHA-256 (hexadecimal)."""
-    return str(uuid.uuid5(NAMESPACE, sha256))
-
-
-def photo_id_of(content: bytes) -> str:
-    """The id of the photo that a file of these bytes is."""
-    return photo_id(hashlib.sha256(content).hexdigest())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One row: what became of one key in one commit.
-
-    ``embedded`` carries an embedding; ``seen`` is a key whose bytes were embedded before;
-    ``failed`` says why in `error`; ``removed`` ends a key.
-    """
-
-    key: str
-    status: Status
-    source: str = ""
-    sha256: str = ""  # of the file's bytes; of the key where there is no file
-    size_bytes: int = -1
-    mtime_ns: int = -1
-    lon: float | None = None
-    lat: float | None = None
-    captured_at: datetime | None = None
-    heading_deg: float | None = None
-    width: int | None = None
-    height: int | None = None
-    group: str | None = None
-    payload: str = "{}"  # JSON, what else the source says of the photo
-    said: str = ""  # hash of all that the source says, to notice a changed table
-    error: str | None = None
-    replaces: str = ""  # sha256 of what the key held before, if that was another photo
-    embedding: NDArray[np.float32] | None = field(default=None, compare=False)
-
-    @property
-    def id(self) -> str:
-        """The photo's id."""
-        return photo_id(self.sha256)
-
-    @property
-    def touched(self) -> tuple[str, ...]:
-        """Ids of the photos that this row may have made, altered or ended."""
-        return (self.id, photo_id(self.replaces)) if self.replaces else (self.id,)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the key stands for a photo that is in the collection."""
-        return self.status in ("embedded", "seen")
+COMMIT_ID = "placeprint_commit"
 
 
 def _schema(dimension: int) -> pa.Schema:
@@ -101,27 +48,6 @@ def _schema(dimension: int) -> pa.Schema:
     return pa.schema([(column.name, kinds.get(column.name, pa.string())) for column in fields(Record)])
 
 
-class Position(NamedTuple):
-    """Where a row stands."""
-
-    shard: int
-    row: int
-
-
-class Entry(NamedTuple):
-    """The present state of a key."""
-
-    status: Status
-    id: str
-    sha256: str
-    source: str
-    size_bytes: int
-    mtime_ns: int
-    said: str
-    position: Position
-    error: str | None
-
-
 class Ledger:
     """A folder of shards.
 
@@ -129,19 +55,37 @@ class Ledger:
         folder: made when it is not there.
         fingerprint: goes into every shard.
         dimension: of the embeddings.
+        is_read_only: touch nothing, as someone who does not hold the gallery's lock must not.
     """
 
-    def __init__(self, folder: Path, *, fingerprint: str, dimension: int) -> None:
+    def __init__(self, folder: Path, *, fingerprint: str, dimension: int, is_read_only: bool = False) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
         self._schema = _schema(dimension)
+        if is_read_only:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.tmp"):  # of a commit that was cut off
             leftover.unlink()
 
     def __len__(self) -> int:
         """Number of shards, which is the number of the last one."""
-        return max((int(path.stem) for path in self.folder.glob(SHARD)), default=0)
+        return max(self.numbers(), default=0)
+
+    def commit_id(self, number: int) -> str:
+        """What tells a shard from another of its number: "" for none, or one of an early version."""
+        try:
+            metadata = pq.read_schema(self.path(number)).metadata or {}
+        except (OSError, pa.ArrowException):  # none, or damaged, which reading its rows will say
+            return ""
+        return str(metadata.get(COMMIT_ID.encode(), b"").decode())
+
+    @property
+    def version(self) -> str:
+        """What tells the present rows from those of any other time."""
+        numbers = self.numbers()
+        last = max(numbers, default=0)
+        return f"{last} {len(numbers)} {self.commit_id(last)}"
 
     def append(self, records: Sequence[Record]) -> int:
         """Commit rows as one shard. When this returns they are on the disk, whatever happens next.
@@ -150,7 +94,35 @@ class Ledger:
             The number of the shard.
         """
         number = len(self) + 1
-        metadata = {"placeprint_format": str(FORMAT), "placeprint_fingerprint": self.fingerprint}
+        self._write(number, records, uuid.uuid4().hex)
+        return number
+
+    def erase(self, ids: Collection[str]) -> int:
+        """Take all that is known of photos out of the shards: embeddings, places, payloads.
+
+        Each row that showed them becomes one that says ``deleted``, with path, source and the bytes' hash,
+        by which the photo is known when it turns up again. Every shard is replaced as a whole; cut
+        off on the way, the same call goes on with the rest.
+
+        Returns:
+            How many rows were emptied.
+        """
+        n_erased = 0
+        for number in self.numbers():
+            found = self._read(number, ["sha256"]).column("sha256").to_pylist()
+            rows = {row for row, sha256 in enumerate(found) if photo_id(sha256) in ids}
+            records = self.records(number) if rows else []
+            full = {row for row in rows if records[row] != _emptied(records[row])}
+            if full:
+                kept = [_emptied(record) if row in full else record for row, record in enumerate(records)]
+                self._write(number, kept, self.commit_id(number))
+                n_erased += len(full)
+        return n_erased
+
+    def _write(self, number: int, records: Sequence[Record], commit_id: str) -> None:
+        metadata = {
+            "placeprint_format": str(FORMAT), "placeprint_fingerprint": self.fingerprint, COMMIT_ID: commit_id
+        }  # fmt: skip
         columns = [
             pa.array([_cell(record, column.name) for record in records], column.type)
             for column in self._schema
@@ -163,9 +135,8 @@ class Ledger:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(path)
+        temporary.replace(path)
         sync_folder(self.folder)
-        return number
 
     def path(self, number: int) -> Path:
         """The file of a shard."""
@@ -198,6 +169,11 @@ class Ledger:
         columns = ["key", "status", "sha256", "source", "size_bytes", "mtime_ns", "said", "error", "replaces"]
         return [Record(**row) for row in self._read(number, columns).to_pylist()]
 
+    def is_placed(self, number: int) -> NDArray[np.bool_]:
+        """Whether each row of a shard has a place, (n,)."""
+        column = self._read(number, ["lon"]).column("lon")
+        return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+
     def replay(self) -> "State":
         """The state that all shards together leave behind."""
         state = State()
@@ -225,80 +201,18 @@ class Ledger:
             ) from None
 
 
-class State:
-    """What a ledger's rows come to: the entries by key, the keys and the embedding by photo."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.keys: dict[str, list[str]] = {}  # live keys of each photo, first seen first
-        self.embedded_at: dict[str, Position] = {}
-
-    def apply(self, record: Record, position: Position) -> None:
-        """Take in one row, later than all before."""
-        before = self.entries.get(record.key)
-        is_other = before is not None and (before.id != record.id or not record.is_live)
-        if before is not None and before.status in ("embedded", "seen") and is_other:
-            self.keys[before.id].remove(record.key)
-        if record.status == "removed":
-            self.entries.pop(record.key, None)
-            return
-        self.entries[record.key] = Entry(
-            record.status, record.id, record.sha256, record.source, record.size_bytes,
-            record.mtime_ns, record.said, position, record.error,
-        )  # fmt: skip
-        if record.status == "embedded":
-            self.embedded_at[record.id] = position
-        if record.is_live:
-            keys = self.keys.setdefault(record.id, [])
-            if record.key not in keys:
-                keys.append(record.key)
-
-    def is_known(self, sha256: str) -> bool:
-        """Whether a photo of these bytes has an embedding, live or not."""
-        return photo_id(sha256) in self.embedded_at
-
-    def positions(self, photo: str) -> tuple[Position, Position] | None:
-        """Where a live photo's facts and its embedding stand; None when no key shows it any more."""
-        keys = self.keys.get(photo)
-        if not keys or photo not in self.embedded_at:  # its shard may have been taken away
-            return None
-        return self.entries[keys[0]].position, self.embedded_at[photo]
-
-    @property
-    def live(self) -> Iterator[str]:
-        """Ids of all photos in the collection, in the order of their first row."""
-        return (photo for photo, keys in self.keys.items() if keys)
-
-
-def encode_payload(payload: dict[str, Any]) -> str:
-    """What else a source says of a photo, as JSON with sorted keys."""
-    return json.dumps(payload, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
+def _emptied(record: Record) -> Record:
+    """What remains of a row whose photo was erased."""
+    return Record(
+        key=record.key, status="removed" if record.status == "removed" else "deleted",
+        source=record.source, sha256=record.sha256, size_bytes=record.size_bytes,
+        mtime_ns=record.mtime_ns, replaces=record.replaces,
+    )  # fmt: skip
 
 
 def _cell(record: Record, name: str) -> Any:
     value = getattr(record, name)
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to disk, so that a rename survives a power cut."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file as a whole, durably."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def iterate_rows(ledger: Ledger, positions: Iterable[Position]) -> dict[Position, Record]:

@@ -1,6 +1,7 @@
 """Geolocation with a gallery: its prior and its fitted model, kept beside it.
 
-The fit is made once for a gallery and again when the gallery has grown or shrunk by a tenth.
+The fit is made once for a gallery, and again when a tenth of its placed photos came or went, or when
+photos were told another place or group: then it was fitted on what was not true.
 """
 
 import json
@@ -16,11 +17,12 @@ from .filters import Filter
 from .gallery import Gallery, Neighborhood
 from .geolocate import Location, locate
 from .held_out import K, held_out_from
-from .ledger import write_atomically
 from .prior import Prior
+from .sketch import Sketch
 from .surface_model import SurfaceModel, default_surface_model
 
-FORMAT = 1
+FORMAT = 2
+MAX_CHANGED = 0.1  # share of photos that may come or go before it is fitted again
 MIN_PHOTOS = 30  # below, a fit would follow single photos, and the default model is used
 
 
@@ -71,17 +73,27 @@ class Locator:
         return locate(near.similarity, near.lonlat, self.prior, self.model, **names), near
 
     def _stored(self, n_placed: int) -> tuple[Prior, SurfaceModel] | None:
+        """What was fitted before, if it still holds."""
         path = self.gallery.folder / "calibration.json"
         try:
             stored = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+            if stored["format"] != FORMAT:
+                return None
+            known = Sketch(int(stored["n_placed"]), stored["sketch"])
+            fitted = Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
+        except (OSError, ValueError, TypeError, KeyError):  # none, or a damaged one
             return None
-        is_late = n_placed >= MIN_PHOTOS > stored["n_placed"]
-        if stored["format"] != FORMAT or is_late or abs(stored["n_placed"] - n_placed) > 0.1 * n_placed:
+        if stored["ledger"] == self.gallery.ledger.version:  # nothing has happened since
+            return fitted
+        now = Sketch.of(self.gallery.find(Filter(is_placed=True)))
+        is_late = n_placed >= MIN_PHOTOS > known.n_photos
+        if is_late or known.n_told_anew(now) or known.share_changed(now) > MAX_CHANGED:
             return None
-        return Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
+        self.gallery.keep("calibration.json", json.dumps(stored | {"ledger": self.gallery.ledger.version}))
+        return fitted
 
     def _fitted(self, n_placed: int, progress: Callable[[int, int], None]) -> tuple[Prior, SurfaceModel]:
+        version = self.gallery.ledger.version
         photos, lonlat = self.gallery.placed()
         groups = [photo.group or photo.id for photo in photos]
         prior, model = Prior.from_lonlat(lonlat, groups=np.array(groups)), default_surface_model()
@@ -95,8 +107,10 @@ class Locator:
                 groups=sample.group.tolist(),
                 gallery_groups=groups,
             )
+        sketch = Sketch.of(photos)
         stored = {
-            "format": FORMAT, "n_placed": n_placed, "prior": prior.to_dict(), "model": model.to_dict(),
+            "format": FORMAT, "ledger": version, "n_placed": sketch.n_photos, "sketch": sketch.facts,
+            "prior": prior.to_dict(), "model": model.to_dict(),
         }  # fmt: skip
-        write_atomically(self.gallery.folder / "calibration.json", json.dumps(stored))
+        self.gallery.keep("calibration.json", json.dumps(stored))
         return prior, model

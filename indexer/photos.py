@@ -8,7 +8,7 @@ from typing import Any
 
 import h3
 
-from .ledger import Record
+from .record import Record
 from .store import CAPTURED_AT, GROUP, PLACE, Found
 
 H3_RESOLUTIONS = (3, 5, 7)  # cells of about 12,000, 250 and 5 km²

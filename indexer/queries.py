@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..encoders.errors import UnreadableImage, UnreadableSource
 from .gallery import Gallery
-from .ledger import photo_id_of
 from .photos import group_at
+from .record import photo_id_of
 from .sources import Item
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without

@@ -5,13 +5,13 @@ and ``lon`` and ``lat`` in degrees or a geometry column; every other column beco
 WebDataset archive has members of the same name beside each picture: ``.json`` with such fields.
 """
 
-import hashlib
 import json
 import mimetypes
 import os
 import re
 import stat
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ import pandas as pd
 from ..encoders.errors import InvalidCoordinate, UnreadableSource
 from ..encoders.photo import MAX_BYTES, SUFFIXES, parse_time
 from ..encoders.sphere import as_lonlat, looks_swapped
-from .ledger import encode_payload
+from .record import SAID_NOTHING, encode_payload, said_of
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "filepath")
 LON_COLUMNS, LAT_COLUMNS = ("lon", "longitude", "lng"), ("lat", "latitude")
@@ -62,23 +62,44 @@ class Item:
     @property
     def said(self) -> str:
         """A hash of all that the source says of the photo beside its bytes."""
-        told = [self.lon, self.lat, self.captured_at, self.group, encode_payload(self.payload)]
-        return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
+        return said_of(self.lon, self.lat, self.captured_at, self.group, encode_payload(self.payload))
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the source says anything of the photo beside its bytes; a folder does not."""
+        return self.said != SAID_NOTHING
 
 
-def list_source(path: str | Path, *, group_column: str | None = None) -> list[Item]:
+class Listing(list[Item]):
+    """The photos of one source, ordered by key.
+
+    Attributes:
+        source: its path, as the items name it.
+        notes: what to know of the listing, a sentence each.
+    """
+
+    def __init__(self, items: Iterable[Item], source: str, notes: Sequence[str] = ()) -> None:
+        super().__init__(items)
+        self.source = source
+        self.notes = list(notes)
+
+
+def list_source(path: str | Path, *, group_column: str | None = None, may_be_empty: bool = False) -> Listing:
     """List the photos of a source, ordered by key.
 
     Args:
         path: a folder (searched through and through), a table, or an archive.
         group_column: which column or field says what belongs together (one place, one walk); by
             default ``group`` or ``sequence_id`` when there is one.
+        may_be_empty: a source without a picture, or gone altogether, is an empty listing.
 
     Raises:
         UnreadableSource: no such file, not a source, or without a single picture.
     """
     path = Path(path).expanduser().absolute()
     if not path.exists():
+        if may_be_empty:
+            return Listing([], _readable(str(path)))
         raise UnreadableSource(f"{path}: no such file or folder; a source is {EXAMPLE}")
     if path.is_dir():
         items = _folder(path, group_column)
@@ -90,10 +111,27 @@ def list_source(path: str | Path, *, group_column: str | None = None) -> list[It
         items = [_file(path, str(path))]
     else:
         raise UnreadableSource(f"{path}: not a source of photos; a source is {EXAMPLE}")
-    if not items:
-        raise UnreadableSource(f"{path}: no pictures in it; a source is {EXAMPLE}")
-    # Of a name that an archive holds twice the last one counts, as tar has it.
-    return sorted({item.key: item for item in items}.values(), key=lambda item: item.key)
+    if not items and not may_be_empty:
+        raise UnreadableSource(
+            f"{path}: no pictures in it; a source is {EXAMPLE}. If there were some, and the gallery is to "
+            "forget them: --prune --prune-everything"
+        )
+    # Of a path that is listed twice the last one counts, in an archive as tar has it.
+    last = {item.key: item for item in items}
+    return Listing(sorted(last.values(), key=lambda item: item.key), _readable(str(path)), _doubled(items))
+
+
+def _doubled(items: Sequence[Item]) -> list[str]:
+    """A note on paths that are listed more than once, when there are any."""
+    counts = Counter(item.key for item in items)
+    doubled = [key for key, count in counts.items() if count > 1]
+    if not doubled:
+        return []
+    n_lost = len(items) - len(counts)
+    return [
+        f"{len(doubled)} paths are listed more than once, the first {doubled[0]} "
+        f"({counts[doubled[0]]} times); the last row of each counts, {n_lost} rows before it do not"
+    ]
 
 
 def _folder(folder: Path, group_column: str | None) -> list[Item]:
@@ -135,14 +173,15 @@ def _file(path: Path, source: str, **told: Any) -> Item:
         status = path.stat()
     except OSError as error:
         told["problem"] = told.get("problem") or f"cannot be read: {error.strerror}"
-        return Item(key=_readable(str(path)), source=source, path=path, size_bytes=-1, mtime_ns=-1, **told)
+        source, key = _readable(source), _readable(str(path))
+        return Item(key=key, source=source, path=path, size_bytes=-1, mtime_ns=-1, **told)
     if not stat.S_ISREG(status.st_mode):
         told["problem"] = told.get("problem") or "not a regular file"
     elif status.st_size > MAX_BYTES:
         told["problem"] = told.get("problem") or f"larger than {MAX_BYTES:,} bytes"
     return Item(
         key=_readable(str(path)),
-        source=source,
+        source=_readable(source),
         path=path,
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
@@ -169,8 +208,7 @@ def _table(path: Path, group_column: str | None) -> list[Item]:
         raise UnreadableSource(f"{path}: no column {group_column!r}; there are {', '.join(table.columns)}")
     rows: list[dict[str, Any]] = [dict(row) for row in table.rename(columns=str).to_dict("records")]  # type: ignore[arg-type]
     _refuse_swapped(path, rows, columns)
-    items = [_row(path, row, image, columns, group_column) for row in rows if str(row[image]).strip()]
-    return list({item.key: item for item in items}.values())  # of a path given twice the last row counts
+    return [_row(path, row, image, columns, group_column) for row in rows if str(row[image]).strip()]
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -229,7 +267,13 @@ def _row(
     path: Path, row: dict[str, Any], image: str, columns: dict[str, str], group_column: str | None
 ) -> Item:
     told = _told({key: value for key, value in row.items() if key != image}, group_column)
-    return _file((path.parent / str(row[image])).absolute(), str(path), **told)
+    return _file(_plain((path.parent / str(row[image])).absolute()), str(path), **told)
+
+
+def _plain(path: Path) -> Path:
+    """A path without ``..``, by which other sources name the same file too; links are left alone."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain == path or (plain.exists() and plain.samefile(path)) else path
 
 
 def _told(fields: dict[str, Any], group_column: str | None) -> dict[str, Any]:
@@ -307,8 +351,8 @@ def _archive(path: Path, source: str, group_column: str | None) -> list[Item]:
         raise UnreadableSource(f"{path}: not an uncompressed tar archive ({error})") from None
     return [
         Item(
-            key=_readable(f"{path}::{member.name}"), source=source, path=path, offset=member.offset_data,
-            size_bytes=member.size, mtime_ns=mtime_ns,
+            key=_readable(f"{path}::{member.name}"), source=_readable(source), path=path,
+            offset=member.offset_data, size_bytes=member.size, mtime_ns=mtime_ns,
             **_told(told.get(_stem(member.name), {}), group_column),
         )
         for member in members

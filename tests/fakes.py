@@ -11,7 +11,7 @@ from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.preprocessing import Preprocessing
 from placeprint.encoders.sphere import great_circle_km
 from placeprint.indexer.held_out import HeldOut
-from placeprint.indexer.ledger import Record
+from placeprint.indexer.record import Record
 
 
 class ColorEncoder:

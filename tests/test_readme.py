@@ -87,8 +87,9 @@ def test_the_python_lines_run(
     monkeypatch.setenv("PLACEPRINT_HOME", "demo/home")
     exec(compile(block("python"), "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    assert lines[-1].startswith("Russian Federation 7")
+    assert len(lines) == 5
+    assert_says(lines[3], "Russian Federation 29%, Ukraine 10%, Poland 6%")
+    assert_says(lines[4], "within 2,500 km of the best point: 72%")
 
 
 def test_every_command_in_readme_exists() -> None:

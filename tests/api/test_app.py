@@ -24,7 +24,7 @@ from placeprint.api.service import Service
 from placeprint.api.service_settings import InvalidSettings, ServiceSettings, read_settings
 from placeprint.encoders.errors import FingerprintMismatch, GalleryLocked, PlaceprintError, UnknownGallery
 from placeprint.indexer.gallery import Gallery
-from placeprint.indexer.ledger import encode_payload
+from placeprint.indexer.record import encode_payload
 from placeprint.indexer.settings import Settings
 
 PLACES = {"red": (139.77, 35.68), "green": (2.35, 48.86), "blue": (-43.2, -22.9)}
@@ -302,9 +302,11 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
 
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
-        "PlaceprintError", "DamagedLedger", "DecoderUnavailable", "GalleryLocked",
-        "InvalidSettings", "StoreUnavailable",
-        "TilesUnavailable", "UnknownEncoder", "UnknownGallery", "UnreadableSource", "WeightsUnavailable",
+        "AnotherRun", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger", "DecoderUnavailable",
+        "GalleryLocked", "InvalidGalleryName", "InvalidOption", "InvalidProbe", "InvalidSettings",
+        "MissingLabels", "PlaceprintError", "ReadOnlyGallery", "StoreUnavailable",
+        "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownEncoder", "UnknownGallery",
+        "UnreadableSource", "UnwritableFile", "WeightsUnavailable",
     }  # fmt: skip
 
 

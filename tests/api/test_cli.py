@@ -1,6 +1,7 @@
 """The commands a user types, on drawn scenes: what they print, what they leave, how they fail."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from program import Answer, run_program
 
 from placeprint.api.demo import draw_scenes
+from placeprint.encoders.demonstration import WEIGHTS
 from placeprint.encoders.places import load_places
 
 CLI = [sys.executable, "-m", "placeprint.api.cli"]
@@ -127,21 +129,35 @@ def test_evaluate_prints_the_baselines_beside_ours(indexed: Path) -> None:
         (["search", "photos/00001.jpg", "--gallery", "tirps"], 1, "no gallery 'tirps'"),
         (["search", "--gallery", "trips"], 2, "give a photo"),
         (["search", "--near", "139.76", "--gallery", "trips"], 2, "LON,LAT"),
-        (["search", "--near", "35.67,139.76", "--gallery", "trips"], 1, "lon, lat"),
-        (["search", "--where", "year", "--gallery", "trips"], 1, "name=value"),
+        (["search", "--near", "35.67,139.76", "--gallery", "trips"], 2, "lon, lat"),
+        (["search", "--near", "1,2", "--radius-km", "-5", "--gallery", "trips"], 2, "--radius-km -5"),
+        (["search", "--radius-km", "5", "--gallery", "trips"], 2, "goes with --near"),
+        (["search", "--box", "1,2,3", "--gallery", "trips"], 2, "--box 139.5,35.5,140.0,35.9"),
+        (["search", "--box", "1,2,3,2", "--gallery", "trips"], 2, "south < north"),
+        (["search", "--where", "year", "--gallery", "trips"], 2, "name=value"),
+        (["search", "--where", "_x=1", "--gallery", "trips"], 2, "underscore"),
+        (["search", "--from", "yesterday", "--gallery", "trips"], 2, "no day or time"),
+        (["search", "--within", "bad.geojson", "--gallery", "trips"], 1, "bad.geojson: there is no polygon"),
         (["search", "--within", "nowhere.geojson", "--gallery", "trips"], 1, "nowhere.geojson"),
         (["search", "photos/bad.jpg", "--gallery", "trips"], 1, "bad.jpg: not a picture"),
         (["search", "--text", "quantum chromodynamics", "--gallery", "trips"], 1, "palm"),
         (["index", "nowhere", "--gallery", "trips"], 1, "no such file or folder"),
-        (["index", "photos", "--gallery", "No Name"], 1, "cannot name a gallery"),
-        (["index", "photos", "--gallery", "x", "--encoder", "none"], 1, "no encoder 'none'"),
+        (["index", "photos", "--gallery", "No Name"], 2, "cannot name a gallery"),
+        (["index", "photos", "--gallery", "x", "--encoder", "none"], 2, "no encoder 'none'"),
         (["locate", "photos/bad.jpg", "--gallery", "trips"], 1, "bad.jpg: not a picture"),
+        (["locate", "photos", "--gallery", "trips"], 1, "photos: a folder"),
         (["locate", "photos/00001.jpg", "--gallery", "trips", "--map", "map.gif"], 2, ".png or .html"),
+        (["locate", "photos/00001.jpg", "--gallery", "trips", "--map", "no/map.png"], 2, "no folder no"),
+        (["evaluate", "--gallery", "trips", "--plot", "x.foo"], 2, ".png or .svg or .pdf"),
+        (["evaluate", "--gallery", "trips", "--out", "photos"], 2, "that is a folder"),
+        (["delete", "--gallery", "trips", "nonsense"], 1, "nonsense: no photo of this id"),
+        (["serve", "--gallery", "trips", "--host", "0.0.0.0"], 2, "this machine only"),
     ],
 )
 def test_an_error_says_what_is_wrong_without_a_traceback(
     indexed: Path, words: list[str], code: int, says: str
 ) -> None:
+    (indexed / "bad.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     answer = run(indexed, *words)
     assert answer.returncode == code
     assert says in " ".join(answer.stderr.replace("│", " ").split())
@@ -163,6 +179,120 @@ def test_photos_can_be_taken_out(indexed: Path, scenes: Path) -> None:
     answer = run(scenes, "delete", "--gallery", "few", str(found[0]["id"]))
     assert "1 photos taken out" in answer.stdout
     assert "few: 1 photos" in run(scenes, "rebuild", "--gallery", "few").stdout
+
+
+def test_a_deleted_photo_stays_out_until_it_is_asked_for(scenes: Path) -> None:
+    table = scenes / "two.csv"
+    table.write_text("image,lon,lat\nphotos/00003.jpg,1,2\nphotos/00004.jpg,3,4\n")
+    index = ("index", "two.csv", "--gallery", "two", "--no-calibrate")
+    run(scenes, *index, "--encoder", "demonstration")
+    id = str(events(run(scenes, "search", "--near", "1,2", "--gallery", "two", "--json"))[0]["id"])
+    answer = run(scenes, "delete", "--gallery", "two", "--erase", id, "unknown")
+    assert (answer.returncode, "1 photos erased from two" in answer.stdout) == (3, True)
+    assert events(run(scenes, *index))[-1]["n_deleted"] == 1
+    assert events(run(scenes, *index, "--undelete"))[-1]["photos"] == 2
+
+
+def test_a_source_that_became_empty_is_pruned_when_that_is_said(scenes: Path) -> None:
+    (scenes / "few").mkdir()
+    shutil.copy(scenes / "photos" / "00005.jpg", scenes / "few")
+    index = ("index", "few", "--gallery", "empty", "--encoder", "demonstration")
+    run(scenes, *index)
+    (scenes / "few" / "00005.jpg").unlink()
+    refused = run(scenes, *index, "--prune")
+    assert (refused.returncode, "--prune-everything" in refused.stderr) == (1, True)
+    report = events(run(scenes, *index, "--prune", "--prune-everything"))[-1]
+    assert (report["n_removed"], report["photos"]) == (1, 0)
+
+
+def test_a_path_given_twice_is_warned_of(scenes: Path) -> None:
+    (scenes / "twice.csv").write_text("image,lon,lat\n" + "photos/00006.jpg,1,2\n" * 3)
+    answer = run(scenes, "index", "twice.csv", "--gallery", "twice", "--encoder", "demonstration")
+    warning = events(answer)[0]
+    assert warning["event"] == "warning"
+    assert "photos/00006.jpg (3 times)" in str(warning["message"])
+
+
+def test_weights_that_were_moved_are_named_and_can_be_told(scenes: Path) -> None:
+    first, second = scenes / "first.safetensors", scenes / "second.safetensors"
+    shutil.copy(WEIGHTS, first)
+    table = scenes / "weighed.csv"
+    table.write_text((scenes / "gallery.csv").read_text())
+    index = ("index", "weighed.csv", "--gallery", "weighed")
+    run(scenes, *index, "--encoder", "demonstration", "--weights", str(first))
+    first.rename(second)
+    asked = ("photos/00030.jpg", "--gallery", "weighed")
+    for words in (("search", *asked), ("locate", *asked), ("evaluate", "queries.csv", *asked[1:]), index):
+        answer = run(scenes, *words)
+        assert (answer.returncode, "--weights FILE" in answer.stderr) == (1, True)
+    for words in (("search", *asked), ("locate", *asked), ("evaluate", "queries.csv", *asked[1:])):
+        assert run(scenes, *words, "--weights", str(second)).returncode == 0
+    assert run(scenes, "search", *asked).returncode == 1  # a question changes nothing
+    assert run(scenes, *index, "--weights", str(second)).returncode == 0
+    assert run(scenes, "search", *asked).returncode == 0
+
+
+def test_of_several_photos_one_bad_one_costs_only_itself(indexed: Path) -> None:
+    photos = ("photos/00001.jpg", "photos/bad.jpg", "nowhere.jpg", "photos/00002.jpg")
+    answer = run(indexed, "locate", *photos, "--gallery", "trips", "--json")
+    assert answer.returncode == 3
+    assert [(event["event"], event["image"]) for event in events(answer)] == [
+        ("location", photos[0]), ("failed", photos[1]), ("failed", photos[2]), ("location", photos[3]),
+    ]  # fmt: skip
+    alone = run(indexed, "locate", photos[3], "--gallery", "trips", "--json")
+    assert events(alone)[0] == events(answer)[3]
+    said = run(indexed, "locate", *photos[1:3], "--gallery", "trips")
+    assert (said.returncode, said.stdout, said.stderr.count("failed: ")) == (1, "", 2)
+
+
+def test_photos_of_one_place_are_all_on_the_page(indexed: Path) -> None:
+    photos = [f"photos/0000{i}.jpg" for i in range(4)]
+    page = ("--gallery", "trips", "--map", "place.html")
+    answer = run(indexed, "locate", *photos, "nowhere.jpg", "--same-place", *page)
+    assert (answer.returncode, answer.stdout.splitlines()[0]) == (3, "4 photos of one place")
+    text = (indexed / "place.html").read_text()
+    assert [text.count(f'alt="Photo {i} of the 4 that were asked about"') for i in (1, 2, 3, 4, 5)] == [
+        1
+    ] * 4 + [0]
+    run(indexed, "locate", photos[0], *page)
+    assert "that were asked about" not in (indexed / "place.html").read_text()
+
+
+def test_off_a_terminal_no_path_is_folded(scenes: Path) -> None:
+    deep = scenes / ("a very long name of a folder " * 4) / "[bold] and more of the same"
+    deep.mkdir(parents=True)
+    shutil.copy(scenes / "photos" / "00007.jpg", deep / "photo.jpg")
+    run(scenes, "index", str(scenes / deep.parts[-2]), "--gallery", "deep", "--encoder", "demonstration")
+    answer = run_program(scenes, "search", "--no-place", "--gallery", "deep", columns=40)
+    assert str(deep / "photo.jpg") in answer.stdout or str(deep.relative_to(scenes)) in answer.stdout
+
+
+def test_calibration_says_when_it_begins_and_ends_apart_from_the_answer(scenes: Path) -> None:
+    run(scenes, "index", "gallery.csv", "-g", "fresh", "--encoder", "demonstration", "--no-calibrate")
+    calibration = scenes / "home" / "galleries" / "fresh" / "calibration.json"
+    for words, begun in ((("--json",), '"state": "begun", "total": 96'), ((), "calibrating: 96 photos")):
+        calibration.unlink(missing_ok=True)
+        answer = run(scenes, "locate", "photos/00001.jpg", "-g", "fresh", *words)
+        first, last = answer.stderr.splitlines()
+        assert begun in first
+        assert "done" in last
+        assert "calibrating" not in answer.stdout
+    assert run(scenes, "locate", "photos/00001.jpg", "-g", "fresh").stderr == ""
+
+
+def test_galleries_are_listed_with_their_numbers(indexed: Path) -> None:
+    listed = {str(event["name"]): event for event in events(run(indexed, "galleries", "--json"))}
+    trips = {key: listed["trips"][key] for key in ("photos", "placed", "encoder", "store")}
+    assert trips == {"photos": 96, "placed": 96, "encoder": "demonstration", "store": "folder"}
+    damaged = indexed / "home" / "galleries" / "damaged"
+    damaged.mkdir()
+    (damaged / "gallery.json").write_text("")
+    answer = run(indexed, "galleries")
+    (line,) = [line for line in answer.stdout.splitlines() if line.startswith("trips ")]
+    assert line.split() == "trips 96 photos, 96 with a place demonstration".split()
+    assert (answer.returncode, "gallery.json: damaged" in answer.stderr) == (3, True)
+    assert run(indexed, "search", "--text", "x", "-g", "damaged").stderr.startswith("error: ")
+    shutil.rmtree(damaged)
 
 
 def test_the_cards_are_shown() -> None:

@@ -51,11 +51,11 @@ def near():
     return Neighborhood(np.array([0.9, 0.8]), ROME, photos)
 
 
-def page_of(location):
+def page_of(location, n_photos=1):
     picture = Image.new("RGB", (64, 48), "teal")
     return location_page(
         location,
-        photo=picture,
+        photos=[picture] * n_photos,
         maps={"near": PNG, "world": PNG + b"2"},
         neighbors=near(),
         thumbnails=[thumbnail(picture), None],
@@ -149,3 +149,10 @@ def test_an_evaluation_becomes_rows_of_text():
     table = evaluation_rows(evaluation)
     assert [row["method"] for row in table] == ["baseline", "ours"]
     assert table[0]["≤ 25 km"] == "50.0 %"
+
+
+@pytest.mark.parametrize("n_photos", [0, 1, 3])
+def test_all_photos_that_were_asked_about_are_shown(location, n_photos):
+    page, without = page_of(location, n_photos), page_of(location, 0)
+    assert page.count("data:image/jpeg") - without.count("data:image/jpeg") == n_photos
+    assert ('class="strip"' in page) == (n_photos > 1)

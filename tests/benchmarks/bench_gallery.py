@@ -29,7 +29,7 @@ from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.sphere import destination, great_circle_km, uniform_on_sphere
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
-from placeprint.indexer.ledger import Record
+from placeprint.indexer.record import Record
 from placeprint.indexer.settings import Settings
 
 DIMENSION, K = 512, 10

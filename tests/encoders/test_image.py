@@ -15,6 +15,7 @@ from placeprint.encoders import weights as weights_module
 from placeprint.encoders.catalog import CARDS, DEFAULT, EncoderCard, load_encoder
 from placeprint.encoders.demonstration import WEIGHTS
 from placeprint.encoders.errors import (
+    InvalidOption,
     NoTextTower,
     UnknownEncoder,
     UnreadableImage,
@@ -139,11 +140,18 @@ def test_a_timm_model_has_no_text_tower(weight_files: dict[str, Path]) -> None:
         ("open_clip:RN50/nowhere", UnknownEncoder, "weights openai"),
         ("timm:no_model", UnknownEncoder, "no model 'no_model'"),
         ("timm:resnet18", WeightsUnavailable, "--weights"),
+        ("timm:resnet18?checkpoint_path=x.pth", InvalidOption, "checkpoint_path is not taken"),
+        ("timm:resnet18?pretrained_cfg_overlay=x", InvalidOption, "is not taken; there are act_layer"),
+        ("timm:resnet18?pretrained=true", InvalidOption, "is not taken"),
+        ("timm:resnet18?act_layer=nonsense", InvalidOption, "is refused"),
+        ("timm:resnet18?crop=all", InvalidOption, "crop=all is no number"),
+        ("timm:resnet18?std=0", InvalidOption, "divides"),
     ],
 )
 def test_what_cannot_be_loaded_says_what_can(name: str, error: type[Exception], says: str) -> None:
+    weights = WEIGHTS if "?" in name else None  # the options are looked at before the weights
     with pytest.raises(error, match=says):
-        load_encoder(name)
+        load_encoder(name, weights=weights)
 
 
 def test_without_a_network_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +162,38 @@ def test_without_a_network_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(weights_module.huggingface_hub, "get_session", no_network)
     with pytest.raises(WeightsUnavailable, match=r"--weights FILE.*demonstration"):
         load_encoder(DEFAULT)
+
+
+def test_only_safetensors_are_taken_from_the_hub_and_its_cache(
+    weight_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, asked, missing = weights_module.huggingface_hub, [], {"open_clip_model.safetensors"}
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        if name in missing:
+            raise hub.errors.EntryNotFoundError("not there")
+        return str(weight_files[CLIP])
+
+    def cached(repository: str, name: str) -> str | None:  # where only a pickle was ever left
+        return None if name.endswith(".safetensors") else str(weight_files[CLIP])
+
+    def config(model: str, tag: str) -> dict[str, str]:
+        return {"hf_hub": "someone/their-model/epoch_7.pt"}
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(weights_module, "_require_network", lambda *args: None)
+    monkeypatch.setattr(weights_module.open_clip, "list_pretrained_tags_by_model", lambda model: ["theirs"])
+    monkeypatch.setattr(weights_module.open_clip, "get_pretrained_cfg", config)
+    weights_module.open_clip_model("ViT-S-32-alt", "theirs", None)
+    assert asked == [
+        ("someone/their-model", "open_clip_model.safetensors"),
+        ("someone/their-model", "epoch_7.safetensors"),
+    ]
+    missing.add("epoch_7.safetensors")
+    with pytest.raises(WeightsUnavailable, match="not published as safetensors"):
+        weights_module.open_clip_model("ViT-S-32-alt", "theirs", None)
 
 
 def test_weights_that_do_not_fit_are_refused(weight_files: dict[str, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ not; polygons name countries.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,17 @@ from fakes import exact_neighbors, fingerprint_of, record, unit_rows
 from placeprint.encoders.areas import Circle
 from placeprint.encoders.errors import NothingToLocateWith, UnreadableSource
 from placeprint.encoders.sphere import great_circle_km, uniform_on_sphere, unit_vectors
+from placeprint.indexer import locator as locator_module
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.held_out import held_out_from
 from placeprint.indexer.locator import Locator
+from placeprint.indexer.photos import Photo
+from placeprint.indexer.record import Record, photo_id
 from placeprint.indexer.regions import load_regions
 from placeprint.indexer.settings import Settings
+from placeprint.indexer.sketch import Sketch
+from placeprint.indexer.surface_model import SurfaceModel, default_surface_model
 
 
 def fill(gallery: Gallery, lonlat: np.ndarray, *, first: int = 0, groups: list[str] | None = None) -> None:
@@ -88,6 +94,93 @@ def test_the_fit_is_kept_and_renewed_when_the_gallery_has_grown(
     Locator(gallery)
     Locator(gallery, is_refitted=True)
     assert fits == [83, 83]
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of photos that were fitted on, one for each fit; the default model stands for all."""
+    fits: list[int] = []
+
+    def default(similarity: np.ndarray, *args: object, **kwargs: object) -> SurfaceModel:
+        fits.append(len(similarity))
+        return default_surface_model()
+
+    monkeypatch.setattr(locator_module, "fit_surface_model", default)
+    return fits
+
+
+def test_a_corrected_place_or_group_renews_the_fit(
+    gallery: Gallery, rng: np.random.Generator, fits: list[int]
+) -> None:
+    lonlat = uniform_on_sphere(60, rng)
+    fill(gallery, lonlat)
+    Locator(gallery)
+    gallery.add([Record(key="7", status="seen", sha256="sha-7", lon=1.0, lat=2.0, group="g7")])
+    Locator(gallery)
+    assert fits == [60, 60]
+    gallery.add([Record(key="7", status="seen", sha256="sha-7", lon=1.0, lat=2.0, group="elsewhere")])
+    Locator(gallery)
+    assert fits == [60, 60, 60]
+    told = {"payload": '{"note": "what the fit does not ask for"}'}
+    gallery.add([Record(key="7", status="seen", sha256="sha-7", lon=1.0, lat=2.0, group="elsewhere", **told)])
+    Locator(gallery)
+    assert fits == [60, 60, 60]
+
+
+def test_photos_exchanged_for_as_many_others_renew_the_fit(
+    gallery: Gallery, rng: np.random.Generator, fits: list[int]
+) -> None:
+    fill(gallery, uniform_on_sphere(60, rng))
+    Locator(gallery)
+    fill(gallery, uniform_on_sphere(10, rng), first=100)
+    gallery.delete([photo_id(f"sha-{i}") for i in range(10)])
+    Locator(gallery)
+    assert fits == [60, 60]
+
+
+def test_little_changes_add_up(gallery: Gallery, rng: np.random.Generator, fits: list[int]) -> None:
+    fill(gallery, uniform_on_sphere(60, rng))
+    Locator(gallery)
+    for first in (100, 200, 300):  # each within the tenth, together more
+        fill(gallery, uniform_on_sphere(3, rng), first=first)
+        Locator(gallery)
+    assert fits == [60, 69]
+
+
+def test_an_unchanged_gallery_is_not_looked_through(
+    gallery: Gallery, rng: np.random.Generator, fits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(gallery, uniform_on_sphere(60, rng))
+    Locator(gallery)
+    fill(gallery, uniform_on_sphere(3, rng), first=100)
+    Locator(gallery)  # looks, and finds that little has changed
+    monkeypatch.setattr(locator_module, "Sketch", lambda *known: None)
+    Locator(gallery)
+    assert fits == [60]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2}', '{"format": 2, "n_placed": "x"}'])
+def test_a_damaged_calibration_is_made_anew(
+    gallery: Gallery, rng: np.random.Generator, fits: list[int], content: str
+) -> None:
+    fill(gallery, uniform_on_sphere(40, rng))
+    (gallery.folder / "calibration.json").write_text(content)
+    Locator(gallery)
+    assert fits == [40]
+
+
+def test_a_sketch_of_many_photos_tells_of_a_part_of_them() -> None:
+    photos = [Photo(id=f"{i}", image="", lon=float(i % 90), lat=0.0) for i in range(6000)]
+    before = Sketch.of(photos)
+    assert (before.n_photos, len(before.facts)) == (6000, 2048)
+    assert before.share_changed(Sketch.of(photos[::-1])) == 0.0
+    grown = [*photos, *(Photo(id=f"new {i}", image="", lon=1.0, lat=1.0) for i in range(1500))]
+    assert before.share_changed(Sketch.of(grown)) == pytest.approx(0.2, abs=0.03)
+    assert Sketch.of(grown).share_changed(before) == pytest.approx(0.25, abs=0.04)
+    assert before.share_changed(Sketch.of(photos[:3000])) == pytest.approx(1.0, abs=0.1)
+    moved = [*photos[:3000], *(replace(photo, lon=100.0) for photo in photos[3000:])]
+    assert before.n_told_anew(Sketch.of(moved)) == pytest.approx(1024, abs=100)
+    assert before.n_told_anew(Sketch.of(grown)) == 0
 
 
 @pytest.mark.parametrize("n", [1, 2, 29, 31])

@@ -145,6 +145,34 @@ def test_what_is_said_of_a_photo_shows_in_its_hash(folder: Path) -> None:
     assert list_source(write(folder, "csv", [ROWS[0] | {"year": 2019}]))[0].said != before
 
 
+def test_a_path_that_is_listed_twice_is_told_and_its_last_row_counts(folder: Path) -> None:
+    again = [ROWS[0] | {"year": 2021}, ROWS[0] | {"year": 2022}]
+    items = list_source(write(folder, "csv", [*ROWS, *again]))
+    assert next(item.payload["year"] for item in items if item.key.endswith("red.png")) == 2022
+    assert len(items) == 3
+    (note,) = items.notes
+    assert note.startswith(
+        f"1 paths are listed more than once, the first {folder / 'pictures/red.png'} (3 times)"
+    )
+    assert "2 rows" in note
+    assert list_source(write(folder, "csv", ROWS)).notes == []
+
+
+def test_a_file_has_one_key_however_its_path_is_written(folder: Path) -> None:
+    (folder / "tables").mkdir()
+    rows = [row | {"image": f"../{row['image']}"} for row in ROWS]
+    keys = [item.key for item in list_source(write(folder / "tables", "csv", rows))]
+    assert keys == [item.key for item in list_source(folder / "pictures")]
+
+
+def test_what_a_source_says_nothing_of_is_known_as_such(folder: Path) -> None:
+    assert not any(item.is_told for item in list_source(folder / "pictures"))
+    assert all(item.is_told for item in list_source(write(folder, "csv", ROWS)))
+    assert not any(
+        item.is_told for item in list_source(write(folder, "csv", [{"image": "pictures/red.png"}]))
+    )
+
+
 @pytest.mark.parametrize(
     "name, content, says",
     [

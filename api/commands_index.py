@@ -1,0 +1,136 @@
+"""The verbs that fill a gallery and keep it: index, galleries, delete, optimize, rebuild."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .exits import FAILED, PARTLY_FAILED
+from .options import AsJson, EncoderName, GalleryName, WeightsFile, load_encoder_for
+
+
+def index(
+    source: Annotated[Path, typer.Argument(help="A folder, a .csv/.parquet/.gpkg table, or a .tar archive.")],
+    gallery: GalleryName,
+    encoder: EncoderName = None,
+    weights: WeightsFile = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="Column that says which photos belong together: a place, a walk.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
+    prune: Annotated[bool, typer.Option(help="Remove photos whose file is gone from the source.")] = False,
+    prune_everything: Annotated[
+        bool, typer.Option("--prune-everything", help="Prune also a source without any photo left.")
+    ] = False,
+    undelete: Annotated[
+        bool, typer.Option("--undelete", help="Bring back photos that were deleted.")
+    ] = False,
+    claim: Annotated[
+        bool, typer.Option("--claim", help="Take over photos that belong to another source.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding processes; all cores by default.")
+    ] = None,
+    calibrate: Annotated[bool, typer.Option(help="Fit the geolocation when done.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Index photos. The same command resumes after an interruption and updates later.
+
+    Example: placeprint index ~/Pictures --gallery trips
+    """
+    from ..encoders.errors import NothingToLocateWith
+    from ..indexer import ingest
+    from ..indexer.locator import Locator
+    from ..indexer.sources import list_source
+    from . import console
+
+    as_json = as_json or not console.out.is_terminal
+    items = list_source(source, group_column=group_column, may_be_empty=prune_everything)
+    for note in items.notes:
+        console.warn(note, as_json=as_json)
+    loaded, name, weights = load_encoder_for(gallery, encoder, weights)
+    from ..indexer.gallery import Gallery
+
+    with Gallery.open_or_create(gallery, loaded.fingerprint, encoder=name, weights=weights) as opened:
+        with console.indexing_progress(as_json=as_json) as progress:
+            try:
+                report = ingest.index(
+                    items, opened, loaded,
+                    retry_failed=retry_failed, undelete=undelete, claim=claim,
+                    prune=prune or prune_everything, workers=workers, progress=progress,
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"interrupted; what was embedded is kept, {len(opened)} photos in gallery {gallery}. "
+                    "To go on, type the same command again"
+                ) from None
+        if calibrate:
+            with console.counting_progress("calibrating", as_json=as_json, is_answer=True) as counting:
+                try:
+                    Locator(opened, progress=counting)
+                except NothingToLocateWith:
+                    pass  # a gallery for searching only
+        failures = ingest.failures_file(opened)
+        console.show_report(report, gallery, len(opened), failures, as_json=as_json)
+    if report.is_partly_failed:
+        raise typer.Exit(PARTLY_FAILED)
+
+
+def galleries(as_json: AsJson = False) -> None:
+    """List the galleries: how many photos they have, how many of known place, and by which encoder."""
+    from ..encoders.errors import PlaceprintError
+    from ..indexer.gallery_files import gallery_names
+    from ..indexer.overview import overview
+    from . import console
+
+    n_damaged = 0
+    for name in gallery_names():
+        try:
+            console.show_gallery(overview(name), as_json=as_json)
+        except PlaceprintError as error:
+            console.show_failure(name, str(error), as_json=as_json)
+            n_damaged += 1
+    if n_damaged:
+        raise typer.Exit(PARTLY_FAILED)
+
+
+def delete(
+    gallery: GalleryName,
+    ids: Annotated[list[str], typer.Argument(help="Ids of photos, as `search --json` shows them.")],
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Wipe what the gallery's files hold of them too.")
+    ] = False,
+) -> None:
+    """Take photos out of a gallery. Their files stay; `index --undelete` brings the photos back.
+
+    Example: placeprint delete --gallery trips 5e2bd0a4-5d9a-5a34-9a4a-6a2a2b3a6d7c
+    """
+    from ..indexer.gallery import Gallery
+    from . import console
+
+    ids = list(dict.fromkeys(ids))
+    with Gallery.open(gallery) as opened:
+        unknown = [id for id in ids if not opened.knows(id)]
+        n_out = opened.delete(ids, is_erased=erase)
+    typer.echo(f"{n_out} photos {'erased from' if erase else 'taken out of'} {gallery}")
+    for id in unknown:
+        console.show_failure(id, "no photo of this id was ever in the gallery", as_json=False)
+    if unknown:
+        raise typer.Exit(PARTLY_FAILED if len(unknown) < len(ids) else FAILED)
+
+
+def optimize(gallery: GalleryName) -> None:
+    """Build the search index: worth it from some ten thousand photos on."""
+    from ..indexer.gallery import Gallery
+
+    with Gallery.open(gallery) as opened:
+        opened.optimize()
+        typer.echo(f"gallery {gallery}: index built over {len(opened)} photos")
+
+
+def rebuild(gallery: GalleryName) -> None:
+    """Make the vector store anew from the ledger, whatever is left of the old one."""
+    from ..indexer.gallery import Gallery
+
+    with Gallery.open(gallery, is_rebuilt=True) as opened:
+        typer.echo(f"gallery {gallery}: {len(opened)} photos")

@@ -1,0 +1,120 @@
+"""The verb `search`: by photo, text, place, time and payload."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..encoders.errors import InvalidCoordinate, PlaceprintError
+from .options import AsJson, GalleryName, WeightsFile, encoder_of
+
+RADIUS_KM = 25.0
+EXAMPLES = {"--near": "139.76,35.67", "--box": "139.5,35.5,140.0,35.9"}
+
+
+def search(
+    gallery: GalleryName,
+    photo: Annotated[Path | None, typer.Argument(help="Find photos similar to this one.")] = None,
+    text: Annotated[str | None, typer.Option(help="Find photos of what this says.")] = None,
+    near: Annotated[str | None, typer.Option(metavar="LON,LAT", help="Only photos near this point.")] = None,
+    radius_km: Annotated[
+        float | None, typer.Option(help=f"How near, with --near; {RADIUS_KM:g} by default.")
+    ] = None,
+    within: Annotated[Path | None, typer.Option(help="Only photos inside these GeoJSON polygons.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Only photos in this box.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only photos with name=value.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day or moment.")] = None,
+    until: Annotated[str | None, typer.Option(help="First day or moment that is out.")] = None,
+    no_place: Annotated[bool, typer.Option("--no-place", help="Only photos of unknown place.")] = False,
+    k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many.")] = 10,
+    weights: WeightsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search by photo, text, place, time and payload, alone or together.
+
+    Examples:
+      placeprint search photo.jpg --gallery trips
+      placeprint search --near 139.76,35.67 --radius-km 50 --gallery trips
+      placeprint search photo.jpg --within japan.geojson --where year=2018 --gallery trips
+      placeprint search --text "a red brick church" --gallery trips
+    """
+    from ..indexer.filters import Filter, parse_moment, parse_where
+    from ..indexer.gallery import Gallery, Neighbor
+    from . import console
+
+    point = _numbers(near, 2, "--near", "LON,LAT") if near else None
+    area = _area(point, radius_km, within, box)
+    filter = Filter(
+        within=area,
+        where=parse_where(where or []),
+        captured_from=parse_moment(since) if since else None,
+        captured_until=parse_moment(until) if until else None,
+        is_placed=False if no_place else None,
+    )
+    if photo is None and text is None and filter.is_empty:
+        raise typer.BadParameter(
+            "give a photo, --text, --near, --box, --within, --where, --from or --no-place"
+        )
+    with Gallery.open(gallery) as opened:
+        if photo is None and text is None:
+            found = _by_distance(opened.find(filter), point)[:k]
+            neighbors = [Neighbor(photo=one, similarity=0.0) for one in found]
+        else:
+            neighbors = opened.nearest(_query(opened, photo, text, weights), k, filter=filter)
+    near_point = (point[0], point[1]) if point else None
+    console.show_neighbors(neighbors, near=near_point, as_json=as_json)
+
+
+def _query(gallery: Any, photo: Path | None, text: str | None, weights: Path | None) -> Any:
+    """One embedding for a photo, a text, or both together (the direction between them)."""
+    from ..encoders.image import embed_images
+
+    encoder = encoder_of(gallery, weights)
+    parts = [embed_images(encoder, [photo])[0]] if photo is not None else []
+    parts += [encoder.embed_texts([text])[0]] if text is not None else []
+    return sum(parts[1:], start=parts[0])
+
+
+def _numbers(text: str, n: int, option: str, form: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != n:
+        raise typer.BadParameter(f"{option} {text}: expected {form}, for example {option} {EXAMPLES[option]}")
+    return numbers
+
+
+def _area(point: list[float] | None, radius_km: float | None, within: Path | None, box: str | None) -> Any:
+    from ..encoders.areas import Box, Circle, load_area
+
+    if sum(given is not None for given in (point, within, box)) > 1:
+        raise typer.BadParameter("give one of --near, --within and --box")
+    if radius_km is not None and point is None:
+        raise typer.BadParameter("--radius-km goes with --near LON,LAT")
+    if within is not None:
+        try:
+            return load_area(within)
+        except InvalidCoordinate as error:  # of the file, not of what was typed
+            raise PlaceprintError(str(error)) from None
+    try:
+        if point is not None:
+            return Circle(point[0], point[1], RADIUS_KM if radius_km is None else radius_km)
+        return Box(*_numbers(box, 4, "--box", "W,S,E,N")) if box is not None else None
+    except InvalidCoordinate as error:
+        typed = f"--box {box}" if box is not None else f"--near {point[0]:g},{point[1]:g}" if point else ""
+        typed += "" if radius_km is None else f" --radius-km {radius_km:g}"
+        raise typer.BadParameter(f"{typed}: {error}") from None
+
+
+def _by_distance(photos: Any, point: list[float] | None) -> list[Any]:
+    """Photos nearest to a point first, or by their key."""
+    import numpy as np
+
+    from ..encoders.sphere import great_circle_km
+
+    found = sorted(photos, key=lambda photo: str(photo.image))
+    if point is None or not found:
+        return found
+    distance_km = great_circle_km(np.array(point), np.array([(photo.lon, photo.lat) for photo in found]))
+    return [found[row] for row in np.argsort(distance_km, kind="stable")]
