@@ -43,7 +43,7 @@ serve: install
 	@PLACEPRINT_HOME="$${PLACEPRINT_HOME:-demo/home}" $(VENV)/bin/placeprint serve --gallery $(GALLERY)
 
 bench: install
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done
+	@for script in tests/benchmarks/bench_*.py tests/benchmarks/location.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done
 
 lock:
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \

@@ -16,7 +16,10 @@ _HOME = {
     "Circle": "encoders.areas",
     "Filter": "indexer.filters",
     "Gallery": "indexer.gallery",
+    "LocationEncoder": "encoders.location",
+    "LocationFeatures": "encoders.location_features",
     "Locator": "indexer.locator",
+    "NeighborFeatures": "encoders.neighbor_features",
     "PlaceprintError": "encoders.errors",
     "Polygon": "encoders.areas",
     "embed_images": "encoders.image",
@@ -24,6 +27,7 @@ _HOME = {
     "list_source": "indexer.sources",
     "load_area": "encoders.areas",
     "load_encoder": "encoders.catalog",
+    "load_location_encoder": "encoders.location_catalog",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -167,7 +167,7 @@ def _errors(moments: dict[int, Moments], columns: NDArray[np.intp]) -> Floats:
 
 
 def _simplest(errors: Floats) -> tuple[int, int]:
-    """The simplest design, and its largest penalty, that is no worse than the best by one standard error.
+    """The simplest design, and its largest penalty, hardly worse than the best: by half a standard error.
 
     Neighbors are mutual: a row's label is among the predictions for its neighbors in other folds. So
     chance likeness of neighbors is seen on both sides of an inner split, and the least error is not to
@@ -180,7 +180,7 @@ def _simplest(errors: Floats) -> tuple[int, int]:
     best = np.unravel_index(int(total.argmin()), total.shape)
     more = errors - errors[best]
     n_folds = errors.shape[2]
-    allowed = more.sum(axis=2) <= np.sqrt(n_folds) * more.std(axis=2, ddof=1)
+    allowed = more.sum(axis=2) <= 0.5 * np.sqrt(n_folds) * more.std(axis=2, ddof=1)
     allowed[best] = True
     design = int(np.flatnonzero(allowed.any(axis=1))[0])
     return design, int(np.flatnonzero(allowed[design])[-1])

@@ -43,7 +43,7 @@ class _Live:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What was noted last; nothing where the note is not there, or cannot be read."""
+        """What was noted last; nothing where there is no note, or it cannot be read."""
         try:
             found = json.loads(_read_or(self.applied, "{}"))
         except ValueError:
@@ -287,12 +287,13 @@ def _generation_in_use(folder: Path) -> int:
 def _copied(folder: Path, copy: Path, *, is_whole: bool) -> Path:
     """A copy of an index: of the generation in use, or for a server of the notes alone."""
     copy.mkdir()
-    for note in folder.glob("*"):
-        if note.is_file():
-            shutil.copyfile(note, copy / note.name)
     used = folder / f"gen-{_generation_in_use(folder):04d}"
-    if is_whole and used.exists():
-        shutil.copytree(used, copy / used.name, copy_function=shutil.copyfile)  # not their permissions
+    for source in [*folder.glob("*"), *(used.rglob("*") if is_whole else ())]:
+        target = copy / source.relative_to(folder)
+        if source.is_file():  # copied without its permissions, as copytree would not
+            shutil.copyfile(source, target)
+        elif source.is_relative_to(used):
+            target.mkdir()
     return copy
 
 

@@ -92,9 +92,16 @@ def test_the_python_lines_run(
     assert_says(lines[4], "within 2,500 km of the best point: 72%")
 
 
+def test_the_python_lines_on_places_print_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = block("places")
+    exec(compile(lines, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"# -> (.*)", lines)
+
+
 def test_every_command_in_readme_exists() -> None:
     from placeprint.api.cli import app
 
     verbs = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    verbs |= {group.name for group in app.registered_groups if group.name}
     named = set(re.findall(r"placeprint ([a-z]+)", README)) - {"import"}
     assert named <= verbs

@@ -9,6 +9,7 @@ and after its index was built; two processes do not hold it at once.
 import json
 import os
 import shutil
+import stat
 import threading
 import time
 from datetime import UTC, datetime
@@ -671,6 +672,8 @@ def test_a_gallery_that_may_not_be_written_is_searched_and_left_as_it_is(
         (folder / "index/gen-0001/applied.json").unlink()
     (folder / "lock.json").write_text("of someone who was killed")
     before = snapshot(folder)
+    for path in (folder / "index").rglob("*"):
+        path.chmod(path.stat().st_mode & ~0o222)
     monkeypatch.setattr(gallery_module, "is_writable", lambda path: False)
     with (
         Gallery.open("trips", settings=settings) as gallery,
@@ -678,6 +681,8 @@ def test_a_gallery_that_may_not_be_written_is_searched_and_left_as_it_is(
     ):
         assert gallery.nearest(filled[7], 1)[0].photo.image == "photo-7"
         assert len(same) == 40
+        copies = list(gallery._index._folder.rglob("*"))
+        assert all(path.stat().st_mode & stat.S_IWUSR for path in copies)
         Locator(gallery)
         for write in (
             lambda: gallery.add([record("late", E1)]),
@@ -692,6 +697,8 @@ def test_a_gallery_that_may_not_be_written_is_searched_and_left_as_it_is(
     with pytest.raises(ReadOnlyGallery):
         Gallery.open_or_create("trips", fingerprint_of(8), settings=settings)
     assert snapshot(folder) == before
+    for path in (folder / "index").rglob("*"):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def test_who_reads_waits_for_who_writes_and_the_other_way_round(
