@@ -34,7 +34,7 @@ def plot_bench(bench: Bench, path: str | Path) -> None:
         for line in range(n_lines)
     ]
     figure = Figure(
-        figsize=(5.4 * n_columns, 0.25 * sum(heights) + 1.0 * n_lines + 0.9),
+        figsize=(5.4 * n_columns, 0.25 * sum(heights) + 1.0 * n_lines + 1.2),
         layout="constrained",
         facecolor=PAPER,
     )
@@ -50,7 +50,9 @@ def plot_bench(bench: Bench, path: str | Path) -> None:
         Line2D([], [], linestyle="", color=FAINT, marker="D", markersize=4, label="published by CoordBench"),
         Line2D([], [], linestyle="", color=INK, marker="o", markerfacecolor=PAPER, label="seen in training"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * n_columns), frameon=False
+    )
     few = "" if bench.max_rows is None else f" (at most {bench.max_rows:,} labels of each task)"
     figure.suptitle(f"What location embeddings know{few}", fontsize=15, fontweight="bold", color=INK)
     figure.savefig(path, dpi=150)

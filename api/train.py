@@ -29,6 +29,9 @@ def csp(
     positional: Annotated[
         str | None, typer.Option(help="Positional encoding: nerf, sh, grid, sphere-c, rff-equal-earth, …")
     ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Network after it: feed-forward, siren, residual, linear.")
+    ] = None,
     dimension: Annotated[int | None, typer.Option(help="Length of the embedding.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs of a batch at most.")] = None,
@@ -53,12 +56,14 @@ def csp(
     from ..encoders.csp_settings import CspRun
 
     asked = {
-        "parts": parts, "objective": objective, "positional": positional, "dimension": dimension,
-        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "block_deg": block_deg,
+        "parts": parts, "objective": objective, "positional": positional, "network": network,
+        "dimension": dimension, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "block_deg": block_deg,
     }  # fmt: skip
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if positional is not None:
-        changes["positional_options"] = None  # those of the preset are for its own encoding
+    # The options of the preset are for its own parts.
+    changes |= {"positional_options": None} if positional is not None else {}
+    changes |= {"network_options": {}} if network is not None else {}
     run = CspRun.preset(preset, seed=seed, **changes)
 
     from ..encoders.train_csp import run_csp
@@ -129,7 +134,7 @@ def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in (
-        f"{report['pairs']['test']} photos of held-out regions",
+        f"{report['test_photos_asked']} photos of held-out regions",
         "median km",
         "≤ 200 km",
         "≤ 2500 km",

@@ -108,13 +108,14 @@ class CspModel(nn.Module):
     Args:
         run: the settings.
         image_dimension: K.
-        location: a location encoder to go on from; by default a new one, as the run says.
     """
 
-    def __init__(self, run: CspRun, image_dimension: int, location: LocationEncoder | None = None) -> None:
+    _is_learned: Tensor
+
+    def __init__(self, run: CspRun, image_dimension: int) -> None:
         super().__init__()
         self.run = run
-        self.location = location or LocationEncoder(
+        self.location = LocationEncoder(
             run.positional,
             run.network,
             dimension=run.dimension,
@@ -127,8 +128,10 @@ class CspModel(nn.Module):
         start = (run.temperature, run.location_temperature, run.dropout_temperature)
         self.logit_scales = nn.Parameter(torch.tensor([math.log(1.0 / one) for one in start]))
         self.logit_biases = nn.Parameter(torch.zeros(3))  # of NCE
-        self.logit_scales.requires_grad_(run.learns_temperature)
-        self.logit_biases.requires_grad_(run.learns_temperature and run.objective == "nce")
+        learned = [part in run.learned_temperatures for part in "BLD"]
+        self.register_buffer("_is_learned", torch.tensor(learned), persistent=False)
+        self.logit_scales.requires_grad_(any(learned))
+        self.logit_biases.requires_grad_(any(learned) and run.objective == "nce")
 
     def embed_features(self, features: Tensor) -> Tensor:
         """Positional features to unit embeddings of places: (..., P) -> (..., D)."""
@@ -140,11 +143,9 @@ class CspModel(nn.Module):
 
     def scales(self) -> Tensor:
         """1 / temperature of parts B, L and D: (3,)."""
-        # Fixed temperatures are what they are; only learned ones can run away.
-        scales = (
-            self.logit_scales.clamp(max=MAX_LOGIT_SCALE) if self.run.learns_temperature else self.logit_scales
-        )
-        return scales.exp()
+        # Those that are fixed may stand beyond the bound, where none may learn to go.
+        learned = self.logit_scales.clamp(max=MAX_LOGIT_SCALE)
+        return torch.where(self._is_learned, learned, self.logit_scales.detach()).exp()
 
     def losses(self, batch: Batch) -> Losses:
         """The objective on one batch, in the mode (training or evaluation) the model is in."""

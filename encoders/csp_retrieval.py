@@ -7,16 +7,18 @@ them is a floor that no method can pass, and is reported.
 Letters: Q held-out photos, N candidates, D embedding. Places are `lonlat` degrees (..., 2).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from .sphere import great_circle_km
+from .sphere import great_circle_km, km_of_chord, unit_vectors
 
 RADII_KM = (25.0, 200.0, 750.0, 2500.0)
 _Floats = NDArray[np.float64]
-_CHUNK = 1024
+_CHUNK_NUMBERS = 1 << 25  # similarities at a time, 128 MiB
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,7 @@ class Figure:
 
 def best_candidates(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> NDArray[np.intp]:
     """Row of the most similar candidate of each query: (Q, D) and (N, D) unit rows -> (Q,)."""
-    found = [
-        np.argmax(queries[start : start + _CHUNK] @ candidates.T, axis=1)
-        for start in range(0, len(queries), _CHUNK)
-    ]
+    found = [np.argmax(queries[rows] @ candidates.T, axis=1) for rows in _chunks(queries, candidates)]
     return np.concatenate([np.empty(0, dtype=np.intp), *found])
 
 
@@ -51,8 +50,7 @@ def rank_shares(
         truth: row of each query's own place among the candidates, (Q,).
     """
     shares = np.empty(len(queries))
-    for start in range(0, len(queries), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in _chunks(queries, candidates):
         similarity = queries[rows] @ candidates.T
         own = np.take_along_axis(similarity, truth[rows, None], axis=1)
         above = (similarity > own).sum(axis=1) + 0.5 * ((similarity == own).sum(axis=1) - 1)
@@ -70,7 +68,8 @@ def best_constant(lonlat: _Floats, *, n_most: int = 2000, seed: int = 0) -> _Flo
 
 def nearest_known_km(lonlat: _Floats, known: _Floats) -> _Floats:
     """Distance from each place to the nearest known one, kilometers: (Q, 2) and (N, 2) -> (Q,)."""
-    return np.array([great_circle_km(place, known).min() for place in lonlat])
+    chord, _ = cKDTree(unit_vectors(known)).query(unit_vectors(lonlat))
+    return km_of_chord(chord)
 
 
 def random_errors_km(lonlat: _Floats, known: _Floats, *, n_draws: int = 50, seed: int = 0) -> _Floats:
@@ -110,3 +109,8 @@ def figures(error_km: _Floats, region: NDArray[np.intp], *, n_resamples: int = 1
         name: Figure(value, low[column], high[column])
         for column, (name, value) in enumerate(zip(["median_km", *names], values, strict=True))
     }
+
+
+def _chunks(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> Iterator[slice]:
+    size = max(1, _CHUNK_NUMBERS // max(1, len(candidates)))
+    return (slice(start, start + size) for start in range(0, len(queries), size))

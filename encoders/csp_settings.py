@@ -41,7 +41,7 @@ class CspRun:
     temperature: float = 0.07  # of part B, at the start where temperatures are learned
     location_temperature: float = 0.07  # of part L
     dropout_temperature: float = 0.07  # of part D
-    learns_temperature: bool = True
+    learned_temperatures: str = "BLD"  # letters of the parts whose temperature learns; "" for none
 
     # The location side: see `location.LocationEncoder`.
     positional: str = "nerf"  # of the point on the sphere: no seam, no pole
@@ -91,6 +91,8 @@ class CspRun:
             least = 1 if name == "image_components" else 0.0
             value = getattr(self, name)
             _require(value is None or value >= least, name, self, f"{least:g} or more, or none")
+        are_parts = set(self.learned_temperatures) <= set("BLD")
+        _require(are_parts, "learned_temperatures", self, "letters of B, L and D")
         _require(self.batch_size >= 2, "batch_size", self, "2 or more: a pair alone has no negatives")
         _require(0.0 <= self.image_dropout < 1.0, "image_dropout", self, "in [0, 1)")
         _require(self.block_deg is None or 0.0 < self.block_deg <= 90.0, "block_deg", self, "in (0, 90]")
@@ -163,7 +165,7 @@ _PAPER = CspRun(
     temperature=1.0,
     location_temperature=1.0,
     dropout_temperature=1.0,
-    learns_temperature=False,
+    learned_temperatures="",
     positional="grid",
     positional_options={"scales": 32, "r_min": 0.01, "r_max": 360.0},
     network_options={"hidden": 512, "layers": 1, "dropout": 0.5, "act": "leaky-relu"},

@@ -36,6 +36,8 @@ from .location import evaluating
 from .sphere import great_circle_km
 
 MIN_PAIRS = 100
+MAX_ASKED = 2000  # validation photos
+MAX_KNOWN = 20_000  # places that they are looked for among, at each validation
 _CACHE_NUMBERS = 1 << 27  # positional features kept for the whole run: half a gigabyte at most
 _Rows = NDArray[np.intp]
 
@@ -190,12 +192,15 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         """Figures on the validation part; the best weights so far are kept."""
-        rows = self.split.rows(1)
-        score = float(np.mean(self.rank_shares(rows)))
+        rows = self._some(self.split.rows(1), MAX_ASKED)
+        score = float(np.mean(self.rank_shares(rows, n_most=MAX_KNOWN)))
         if score < self.progress.best_score and self.run.takes_best:
             self.progress.best_score, self.progress.best_epoch = score, self.progress.epoch
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return {"rank_share": score, "median_km": float(np.median(self.errors_km(rows)))}
+        return {
+            "rank_share": score,
+            "median_km": float(np.median(self.errors_km(rows, n_most=MAX_KNOWN))),
+        }
 
     def finish(self) -> None:
         """Take the weights that the run is to end with."""
@@ -224,18 +229,32 @@ class Trainer:
             ]
         return np.concatenate(parts)
 
-    def errors_km(self, rows: _Rows) -> NDArray[np.float64]:
-        """Distance from the place of each photo to the training place it is most similar to."""
-        known = np.unique(self.train.lonlat, axis=0)
+    def errors_km(self, rows: _Rows, *, n_most: int | None = None) -> NDArray[np.float64]:
+        """Distance from the place of each photo to the training place it is most similar to.
+
+        Args:
+            rows: of all pairs, (Q,).
+            n_most: look among so many training places at most, the same each time; None for all.
+        """
+        known = np.unique(self.train.lonlat[self._some(np.arange(len(self.train)), n_most)], axis=0)
         best = retrieval.best_candidates(self.embed_images(rows), self.embed_places(known))
         return great_circle_km(self.split.pairs.lonlat[rows], known[best])
 
-    def rank_shares(self, rows: _Rows) -> NDArray[np.float64]:
-        """Share of the places of training and of these photos that rank above the true one."""
-        lonlat = np.concatenate([self.train.lonlat, self.split.pairs.lonlat[rows]])
+    def rank_shares(self, rows: _Rows, *, n_most: int | None = None) -> NDArray[np.float64]:
+        """Share of the places of training and of these photos that rank above the true one.
+
+        Args as in `errors_km`; the places of these photos are always among the known.
+        """
+        train = self.train.lonlat[self._some(np.arange(len(self.train)), n_most)]
+        lonlat = np.concatenate([train, self.split.pairs.lonlat[rows]])
         known, inverse = np.unique(lonlat, axis=0, return_inverse=True)
-        truth = inverse.reshape(-1)[len(self.train) :]
+        truth = inverse.reshape(-1)[len(train) :]
         return retrieval.rank_shares(self.embed_images(rows), self.embed_places(known), truth)
+
+    def _some(self, rows: _Rows, n_most: int | None) -> _Rows:
+        if n_most is None or len(rows) <= n_most:
+            return rows
+        return np.random.default_rng([self.run.seed, n_most]).permutation(rows)[:n_most]
 
 
 def learning_rate(run: CspRun, step: int, n_steps: int) -> float:

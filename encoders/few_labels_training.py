@@ -10,6 +10,7 @@ Letters: n samples, B a batch, Q classes, F numbers of an image embedding. Label
 
 import copy
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -174,7 +175,9 @@ class ImageProbe:
         self._seen = np.unique(self._classes)
         self._model = None
         if len(self._seen) > 1:
-            self._model = LogisticRegression(C=strength, max_iter=2000).fit(images, self._classes)
+            with warnings.catch_warnings():  # that the classes are many for so few labels is our case
+                warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+                self._model = LogisticRegression(C=strength, max_iter=2000).fit(images, self._classes)
 
     def probabilities(self, images: NDArray[np.float32]) -> _Floats:
         """Class probabilities of embeddings: (n, F) -> (n, Q), rows sum to 1."""

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from .probe_kriging import principal_components
 from .probe_level1 import Fold, Predictions
 from .probe_ridge import Floats
 from .sphere import unit_vectors
 
-N_COMPONENTS = 24
 N_TRIED = 3  # inner folds that tell how much of the correction is taken
 
 
@@ -36,7 +36,7 @@ class Table:
         """Put level 1, coordinates and embedding side by side."""
         beside = unit_vectors(fold.labeled.lonlat)
         if features is not None:
-            beside = np.concatenate([beside, _components(features, fold.train)], axis=1)
+            beside = np.concatenate([beside, principal_components(features, fold.train)], axis=1)
         return cls(_columns(held_out, beside[fold.train]), _columns(asked, beside[fold.test]))
 
 
@@ -74,11 +74,3 @@ def _columns(level_1: Predictions, beside: Floats) -> NDArray[np.float32]:
     every = np.arange(len(level_1))
     plain = level_1.plain(every, level_1.candidates(every))[:, 0]
     return np.concatenate([plain, level_1.context, level_1.beside, beside], axis=1).astype(np.float32)
-
-
-def _components(features: NDArray[np.float32], train: NDArray[np.intp]) -> Floats:
-    """The first principal components of all rows, found on the training rows, (N, ≤ 24)."""
-    mean = features[train].mean(axis=0, dtype=np.float64)
-    some = features[train[:: max(1, len(train) // 8192)]] - mean
-    _, _, axes = np.linalg.svd(some, full_matrices=False)
-    return np.asarray((features - mean) @ axes[:N_COMPONENTS].T)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InvalidProbe
 from .probe_folds import Folds, Split
-from .probe_kriging import Covariance, best_covariances, kriging_weights
+from .probe_kriging import Covariance, Space, best_covariances, covariances_by_range, kriging_weights
 from .probe_neighbors import (
     Near,
     context,
@@ -121,6 +121,11 @@ class Fold:
             labeled, train, test, inner, apart, near, asked, spacing_km(nearest(lonlat, train, train, 5))
         )
 
+    def label_error(self, weights: NDArray[np.float32], some: NDArray[np.intp]) -> float:
+        """Mean squared error of weighted labels (q, K) for some training rows, (q,), by `near`."""
+        predicted = self.labeled.smooth(weights[:, None, :], self.near[some])[:, 0]
+        return float(((predicted - self.labeled.targets(self.train[some])) ** 2).mean())
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -133,6 +138,7 @@ class Predictions:
         context: standardized distances and least kriging variance, (Q, C): they multiply predictions.
         beside: more of the kind, and the spread of the neighbors' labels, for quantities, (Q, B).
         embedded: what the embedding says, alone and with kriged residuals, (Q, 1 + R, T); or (Q, 0, T).
+        n_without_embedding: how many smoothers know of places alone; they come first.
     """
 
     labeled: Labeled
@@ -141,13 +147,14 @@ class Predictions:
     context: Floats
     beside: Floats
     embedded: NDArray[np.float32]
+    n_without_embedding: int
 
     def __len__(self) -> int:
         return len(self.near)
 
-    def with_embedding(self, embedded: NDArray[np.float32]) -> Predictions:
-        """The same with what an embedding says."""
-        return replace(self, embedded=embedded)
+    def with_embedding(self, weights: NDArray[np.float32], embedded: NDArray[np.float32]) -> Predictions:
+        """The same with what an embedding says: smoothers that look at it, (Q, ·, K), and predictions."""
+        return replace(self, weights=np.concatenate([self.weights, weights], axis=1), embedded=embedded)
 
     def candidates(self, part: NDArray[np.intp]) -> NDArray[np.intp]:
         """Classes worth weighing for some rows, by what neighbors and embedding say: (q, ≤ 10) codes.
@@ -184,26 +191,23 @@ class Predictions:
         return np.concatenate([plain, products, about, self.beside[part, None, :]], axis=2)
 
     def designs(self) -> list[NDArray[np.intp]]:
-        """Choices of columns for level 2."""
-        n_smoothers, n_embedded = self.weights.shape[1], self.embedded.shape[1]
-        n_plain, n_context = n_smoothers + n_embedded, self.context.shape[1]
+        """Choices of columns for level 2, simplest first."""
+        n_plain, n_context = self.weights.shape[1] + self.embedded.shape[1], self.context.shape[1]
         n_products = n_plain * n_context
         plain, products = np.arange(n_plain), np.arange(n_plain, n_plain + n_products)
         n_beside = 0 if self.labeled.is_class else n_context + self.beside.shape[1]
         beside = np.arange(n_plain + n_products, n_plain + n_products + n_beside)
         choices = [plain, np.concatenate([plain, beside]), np.concatenate([plain, products, beside])]
-        return [plain[n_smoothers:], *choices] if n_embedded else choices
+        if self.n_without_embedding < n_plain:
+            choices.insert(0, plain[self.n_without_embedding :])
+        return choices
 
 
 def neighbor_predictions(fold: Fold) -> tuple[Predictions, Predictions]:
     """Predictions from labeled neighbors alone: for training rows, held out, and for test rows."""
-    labeled, lonlat = fold.labeled, fold.labeled.lonlat
-
-    def error(weights: NDArray[np.float32], some: NDArray[np.intp]) -> float:
-        predicted = labeled.smooth(weights[:, None, :], fold.near[some])[:, 0]
-        return float(((predicted - labeled.targets(fold.train[some])) ** 2).mean())
-
-    kriged = best_covariances(lonlat, fold.near, fold.train, fold.spacing_km, error)
+    lonlat = fold.labeled.lonlat
+    groups = covariances_by_range(fold.spacing_km)
+    kriged = best_covariances(Space.of(lonlat), fold.near, fold.train, groups, fold.label_error)
     first = _said(fold, fold.near, fold.train, kriged)
     second = _said(fold, fold.asked, fold.test, kriged)
     middle, spread = first.context.mean(axis=0), np.maximum(first.context.std(axis=0), 1e-9)
@@ -214,7 +218,8 @@ def neighbor_predictions(fold: Fold) -> tuple[Predictions, Predictions]:
 def _said(fold: Fold, near: Near, of: NDArray[np.intp], kriged: list[Covariance]) -> Predictions:
     labeled, spacing = fold.labeled, fold.spacing_km
     weights = [smoother_weights(near, spacing)]
-    found = [kriging_weights(labeled.lonlat, near, of, covariance) for covariance in kriged]
+    space = Space.of(labeled.lonlat)
+    found = [kriging_weights(space, near, of, covariance) for covariance in kriged]
     weights += [one[:, None, :] for one, _ in found]
     variances = np.stack([variance for _, variance in found], axis=1)
     beside = [density(near, spacing), variances[:, 1:]]
@@ -227,4 +232,5 @@ def _said(fold: Fold, near: Near, of: NDArray[np.intp], kriged: list[Covariance]
         context=np.column_stack([context(near, spacing), variances[:, 0]]),
         beside=np.concatenate(beside, axis=1),
         embedded=np.zeros((len(near), 0, labeled.n_columns), dtype=np.float32),
+        n_without_embedding=sum(one.shape[1] for one in weights),
     )

@@ -1,15 +1,17 @@
 """The strongest honest reading of labels: an embedding's ridge prediction and labeled neighbors, stacked.
 
-Level 1 makes predictions for the training rows, each held out the way the test rows are: a ridge probe
-of the embedding, means of labeled neighbors, kriging of the labels, and kriging of what the ridge leaves
-over. Level 2 is a ridge regression on these predictions, and on their products with the distance to the
-neighbors, so that it learns how far neighbors are to be trusted. All of it, down to penalties, ranges
-and nuggets, is fitted on training rows alone; the test rows are scored once.
+Level 1 makes predictions for the training rows, each held out the way the test rows are: means of labeled
+neighbors, kriging of the labels, by place and by place and embedding together, a ridge probe of the
+embedding, and the same with what it leaves over kriged. Level 2 is a ridge regression on these predictions,
+and on their products with the distance to the neighbors, so that it learns how far neighbors are to be
+trusted. All of it, down to penalties, ranges and nuggets, is fitted on training rows alone; the test rows
+are scored once.
 
-Classes share the weights of level 2: the frequency of a class among neighbors means the same whatever
-the class, and a few candidates are weighed for each row. Letters: N rows, n training rows, Q rows asked
-about, T target columns (1, or the candidates), M predictions, K
-neighbors, C context columns, P columns of level 2, A penalties.
+Classes share the weights of level 2: the frequency of a class among neighbors means the same whatever the
+class, and a few candidates are weighed for each row.
+
+Letters: N rows, n training rows, Q rows asked about, T target columns (1, or the candidates), M
+predictions, K neighbors, C context columns, P columns of level 2, A penalties, F inner folds.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from .probe import ProbeScore, scored
 from .probe_boost import Table, boosted_correction
 from .probe_folds import Folds, Split
 from .probe_level1 import Fold, Labeled, Predictions, neighbor_predictions
-from .probe_residuals import embedding_predictions
+from .probe_residuals import with_embedding
 from .probe_ridge import ALPHAS, Floats, Moments, RidgePath, center_and_scale, chunk_moments, chunks, total_of
 
 CHUNK = 2048  # rows whose columns of level 2 are held at one time
@@ -71,8 +73,7 @@ def stacked_scores(
             progress(done * len(embeddings) + place, n_fits)
             seen, told = held_out, asked
             if features is not None:
-                first, second = embedding_predictions(fold, features)
-                seen, told = held_out.with_embedding(first), asked.with_embedding(second)
+                seen, told = with_embedding(fold, features, held_out, asked)
             stack = fit_level_2(labeled, seen, fold.train, fold.inner)
             predictions[name, False][fold.test] = stack.predict(told, classification)
             if name in boosted:

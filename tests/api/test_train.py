@@ -100,12 +100,32 @@ def test_an_interruption_says_how_to_go_on(folder: Path, monkeypatch: pytest.Mon
         (("--parts", "BX"), 2, "parts='BX'"),
         (("--epochs", "0"), 2, "epochs=0"),
         (("--positional", "square"), 2, "no positional encoding 'square'"),
+        (("--network", "maze"), 2, "no network 'maze'"),
     ],
 )
 def test_what_cannot_work_is_named(folder: Path, words: tuple[str, ...], code: int, said: str) -> None:
     answer = train(folder, "runs/wrong", *words)
     assert answer.returncode == code and said in answer.stderr and "Traceback" not in answer.stderr
     assert not (folder / "runs" / "wrong").exists()
+
+
+def test_parts_of_a_preset_can_be_replaced(folder: Path) -> None:
+    answer = train(
+        folder,
+        "runs/c",
+        *QUICK,
+        "--preset",
+        "csp-paper",
+        "--positional",
+        "sh",
+        "--network",
+        "siren",
+        "--epochs",
+        "1",
+    )
+    assert answer.returncode == 0, answer.stderr
+    settings = json.loads((folder / "runs" / "c" / "run.json").read_text())["settings"]
+    assert (settings["positional"], settings["network"], settings["temperature"]) == ("sh", "siren", 1.0)
 
 
 def test_too_few_photos_and_no_gallery_are_named(folder: Path) -> None:

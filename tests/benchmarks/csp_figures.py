@@ -40,6 +40,9 @@ def write_results(results: dict[str, Any], out: Path, console: Console) -> None:
         f"{results['seeds']} seeds, each with its own regions, labels and starting weights; mean ± half of "
         "the 95 % interval of Student's t. Test regions are seen by nothing before they are scored.",
         "",
+        "Rows with * have the objective, temperatures, encoder and images of that preset, and our "
+        "optimization.",
+        "",
         *ablation_lines(results["ablation"]),
         *labels_lines(results["labels"]),
     ]
@@ -74,7 +77,7 @@ def ablation_lines(ablation: dict[str, Any]) -> list[str]:
             ("random_km", "random training place"),
         ):
             lines.append(f"| {title} | {_km(mean([unit[key] for unit in any_row]))} | – | – |")
-        untrained = mean([unit["accuracy_untrained"] for unit in rows["ours BLD"]])
+        untrained = mean([unit["accuracy_untrained"] for unit in rows["ours B"]])
         lines += [f"| encoder without pre-training | – | 0.5 | {_share(untrained)} |", ""]
     return lines
 
@@ -134,11 +137,11 @@ def draw_labels(labels: dict[str, Any], path: Path) -> None:
         panel.set(title=f"{collection}: {task}", xscale="log", xticks=shares)
         panel.set_xticks(shares, [f"{share:.0%}" for share in shares])
         panel.minorticks_off()
+        panel.set_xlabel("share of labels", fontsize="small")
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(tasks) :]:
         panel.set_visible(False)
-    figure.supxlabel("share of labels", fontsize="medium")
     figure.supylabel("accuracy on held-out regions, %", fontsize="medium")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize="small", frameon=False)
@@ -154,15 +157,8 @@ def draw_ablation(ablation: dict[str, Any], path: Path) -> None:
         told = [mean([unit["rank_share"] for unit in units]) for units in rows.values()]
         y = np.arange(len(rows))
         colors = ["tab:red" if row.startswith("ours") else "0.5" for row in rows]
-        panel.errorbar(
-            [one.value for one in told],
-            y,
-            xerr=[one.half for one in told],
-            fmt="none",
-            ecolor=colors,
-            capsize=3,
-        )
-        panel.scatter([one.value for one in told], y, c=colors, zorder=3)
+        for row, one, color in zip(y, told, colors, strict=True):
+            panel.errorbar(one.value, row, xerr=one.half, fmt="o", color=color, capsize=3)
         panel.axvline(0.5, color="0.7", linewidth=1, linestyle="--")
         panel.set(title=name, xlim=(0.0, 0.6), xlabel="ranked above the truth (0.5: chance)")
         panel.set_yticks(y, list(rows))

@@ -3,7 +3,7 @@
 ``world_heritage``: one photo of each UNESCO site (rights reserved: figures only). ``naip_california``:
 aerial tiles of four cities, each spot in three years, CC BY 4.0, urban-tree-detection-data. The
 ``texas_pairs``: tiles before and after a hurricane, non-commercial: figures only. ``scenes``: pictures
-drawn by Placeprint at 4,000 towns. Climate classes: Köppen-Geiger raster, MIT.
+drawn by Placeprint at 3,000 towns. Climate classes: Köppen-Geiger raster, MIT.
 """
 
 import csv
@@ -23,7 +23,7 @@ from placeprint.encoders.train_demonstration import CUES, draw_scenes
 
 ENCODER = "timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5&crop=1"
 TREES = ("palm", "broadleaf", "bare", "autumn", "conifer", "cactus", "shrub", "treeless")
-N_SCENES = 4000
+N_SCENES = 3000
 _Labels = NDArray[np.int64]
 
 

@@ -134,10 +134,17 @@ def test_learned_temperatures_start_at_0_07_and_stop_at_0_01() -> None:
 
 
 def test_fixed_temperatures_get_no_gradient_and_are_not_cut() -> None:
-    one = model(replace(RUN, learns_temperature=False, temperature=0.001))
+    one = model(replace(RUN, learned_temperatures="", temperature=0.001))
     one.losses(a_batch()).total.backward()
     assert one.logit_scales.grad is None
-    assert float(one.scales()[0]) == pytest.approx(1000.0, rel=1e-4)
+    assert float(one.scales()[0].detach()) == pytest.approx(1000.0, rel=1e-4)
+
+
+def test_gradients_go_to_the_temperatures_that_learn_alone() -> None:
+    one = model(replace(RUN, learned_temperatures="L"))
+    one.losses(a_batch()).total.backward()
+    assert one.logit_scales.grad is not None
+    assert [bool(gradient) for gradient in one.logit_scales.grad] == [False, True, False]
 
 
 def test_the_bias_of_nce_learns_and_that_of_mc_does_not() -> None:

@@ -40,6 +40,17 @@ def test_best_candidates_are_the_most_similar(rng: np.random.Generator) -> None:
     assert len(retrieval.best_candidates(queries[:0], candidates)) == 0
 
 
+def test_answers_do_not_depend_on_how_many_are_asked_at_a_time(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries, candidates, truth = rows(rng, 50), rows(rng, 11), rng.integers(0, 11, 50)
+    best = retrieval.best_candidates(queries, candidates)
+    shares = retrieval.rank_shares(queries, candidates, truth)
+    monkeypatch.setattr(retrieval, "_CHUNK_NUMBERS", 40)
+    assert np.array_equal(retrieval.best_candidates(queries, candidates), best)
+    assert np.array_equal(retrieval.rank_shares(queries, candidates, truth), shares)
+
+
 def test_the_best_constant_has_the_least_median_error(rng: np.random.Generator) -> None:
     fiji = np.array([179.9, -17.0]) + rng.normal(0.0, 0.5, (40, 2))
     lonlat = np.concatenate([uniform_on_sphere(30, rng), fiji])

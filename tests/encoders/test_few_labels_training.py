@@ -111,3 +111,8 @@ def test_a_probe_of_one_class_says_that_class() -> None:
         np.zeros((4, 2), np.float32)
     )
     assert np.array_equal(answers, np.tile([0.0, 1.0], (4, 1)))
+
+
+def test_a_probe_takes_a_single_label_of_every_class(rng: np.random.Generator) -> None:
+    images = np.eye(8, dtype=np.float32)[:6]
+    assert (ImageProbe(images, np.arange(6), 6).probabilities(images).argmax(axis=1) == np.arange(6)).all()

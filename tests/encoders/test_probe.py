@@ -103,9 +103,7 @@ def reference(
 
 
 @pytest.mark.parametrize("penalized", [True, False])
-def test_ridge_is_scikit_learns(
-    data: tuple[np.ndarray, np.ndarray, np.ndarray], penalized: bool
-) -> None:
+def test_ridge_is_scikit_learns(data: tuple[np.ndarray, np.ndarray, np.ndarray], penalized: bool) -> None:
     X, y, folds = data
     found = ridge_scores(X, y, folds, penalized_intercept=penalized)
     for row in (0, 7, 14, 20):

@@ -41,9 +41,7 @@ def test_one_penalty_is_solved_as_among_many(rows: tuple[np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("penalized", [True, False])
-def test_moments_tell_the_error_of_their_rows(
-    rows: tuple[np.ndarray, np.ndarray], penalized: bool
-) -> None:
+def test_moments_tell_the_error_of_their_rows(rows: tuple[np.ndarray, np.ndarray], penalized: bool) -> None:
     X, Y = rows
     shift, scale = center_and_scale(X)
     path = chunk_moments(X[:60], Y[:60], shift, scale).ridge(penalized_intercept=penalized)

@@ -95,7 +95,7 @@ def log_of(out: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_finds_held_out_places(tmp_path: Path) -> None:
-    report = run_csp(made_up_pairs(1200), replace(RUN, epochs=40, evaluate_every=5), tmp_path / "run")
+    report = run_csp(made_up_pairs(800), replace(RUN, epochs=40, learning_rate=5e-3), tmp_path / "run")
     median = {name: row["median_km"]["value"] for name, row in report["rows"].items()}
     assert report["rank_share"]["high"] < 0.15  # chance is 0.5
     assert median["floor"] < median["csp"] < 0.4 * median["random"]
@@ -239,6 +239,15 @@ def test_the_best_epoch_on_the_validation_is_kept() -> None:
     trainer.finish()
     assert trainer.progress.best_epoch == int(np.argmin(shares)) + 1
     assert float(np.mean(trainer.rank_shares(trainer.split.rows(1)))) == pytest.approx(min(shares))
+
+
+def test_a_large_gallery_is_validated_on_a_part_that_stays_the_same() -> None:
+    trainer = Trainer(Split.of(made_up_pairs(), RUN), RUN)
+    asked = trainer.split.rows(1)
+    few = trainer.errors_km(asked, n_most=20)
+    assert np.array_equal(few, trainer.errors_km(asked, n_most=20))
+    assert not np.array_equal(few, trainer.errors_km(asked))
+    assert trainer.rank_shares(asked, n_most=20).shape == asked.shape
 
 
 # --- what is left ---------------------------------------------------------------------------------

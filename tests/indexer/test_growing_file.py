@@ -64,7 +64,7 @@ def test_what_was_done_is_kept_and_gone_on_with(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("torn", [b"", b"thr", b"threeTAIL"])
+@pytest.mark.parametrize("torn", [b"", b"thr", b"threeTAIL" * 9])
 def test_what_the_journal_does_not_know_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     target = tmp_path / "out"
     crashed(target, [b"one", b"two"])

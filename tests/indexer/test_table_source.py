@@ -65,8 +65,19 @@ def test_parts_have_the_length_asked_whatever_the_blocks(
     assert [row["n"] for row in rows_of(path, 7)] == [str(n) for n in range(100)]
 
 
+def test_a_line_may_end_inside_a_cell_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("placeprint.indexer.table_source.BLOCK_BYTES", 100)
+    path = write(tmp_path / "x.csv", "note,lon,lat\n" + '"one\ntwo\nthree",1,2\n' * 50)
+    assert rows_of(path) == [{"note": "one\ntwo\nthree", "lon": "1", "lat": "2"}] * 50
+
+
 @pytest.mark.parametrize("skip", [0, 1, 29, 30, 99, 100])
-def test_rows_may_be_left_out_at_the_beginning(tmp_path: Path, skip: int) -> None:
+def test_rows_may_be_left_out_at_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip: int
+) -> None:
+    monkeypatch.setattr("placeprint.indexer.table_source.ROWS_AT_A_TIME", 10)
     table = pd.DataFrame({"n": range(100), "lon": 0.0, "lat": 0.0})
     table.to_parquet(tmp_path / "x.parquet", row_group_size=30)
     found = [
