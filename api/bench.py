@@ -11,10 +11,10 @@ import typer
 from ..encoders.errors import InvalidProbe, MissingLabels
 
 if TYPE_CHECKING:  # they load scipy and torch, which `--help` must not
-    from ..encoders.probe_bench import Bench, Board, Progress, Scored
-    from ..encoders.probe_folds import Split
-    from ..encoders.probe_rows import Row
-    from ..encoders.probe_tasks import Task
+    from ..encoders.probes.bench import Bench, Board, Progress, Scored
+    from ..encoders.probes.folds import Split
+    from ..encoders.probes.rows import Row
+    from ..encoders.probes.tasks import Task
 
 bench_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measure embeddings against plain baselines."
@@ -65,7 +65,7 @@ def location(
 
     Example: placeprint bench location --data labels --tasks california --out report
     """
-    from ..encoders.probe_bench import Bench, run_bench
+    from ..encoders.probes.bench import Bench, run_bench
 
     chosen = _tasks(tasks, labels, target, log=log, classification=classification, lon=lon, lat=lat)
     if data is None and (labels is None or len(chosen) > 1):
@@ -99,7 +99,7 @@ def _finish(bench: "Bench", out: Path | None) -> None:
 def _tasks(
     names: str, labels: Path | None, target: str, *, log: bool, classification: bool, lon: str, lat: str
 ) -> "list[Task]":
-    from ..encoders.probe_tasks import TASKS, own_task
+    from ..encoders.probes.tasks import TASKS, own_task
 
     unknown = [name for name in _listed(names) if name not in TASKS]
     if unknown:
@@ -116,7 +116,7 @@ def _tasks(
 
 
 def _rows(names: str, encoders: list[str]) -> "list[Row]":
-    from ..encoders.probe_rows import Row, default_rows
+    from ..encoders.probes.rows import Row, default_rows
 
     if not names:
         return default_rows(encoders)
@@ -129,7 +129,7 @@ def _rows(names: str, encoders: list[str]) -> "list[Row]":
 
 
 def _split(name: str) -> "Split":
-    from ..encoders.probe_folds import Split
+    from ..encoders.probes.folds import Split
 
     try:
         return Split.named(name)

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..encoders.probe_anchors import Anchor, anchors
-from ..encoders.probe_bench import Bench, Board, Figures
+from ..encoders.probes.anchors import Anchor, anchors
+from ..encoders.probes.bench import Bench, Board, Figures
 
 COLORS = ("#1b6ca8", "#d1495b", "#e9a227", "#3a7d44")
 """Of splits, in the order in which they first come."""

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
-from ..encoders.probe_anchors import SOURCE, Anchor, anchors
-from ..encoders.probe_bench import Bench, Board, Figures
-from ..encoders.probe_tasks import Task
+from ..encoders.probes.anchors import SOURCE, Anchor, anchors
+from ..encoders.probes.bench import Bench, Board, Figures
+from ..encoders.probes.tasks import Task
 from . import console
 
 PROTOCOL = (

@@ -24,8 +24,8 @@ from ..encoders.catalog import DEFAULT, load_encoder
 from ..encoders.errors import NoTextTower, NothingToLocateWith, PlaceprintError
 from ..encoders.image import ImageEncoder, embed_images
 from ..encoders.places import load_places
-from ..encoders.scene_painting import draw
-from ..encoders.scenes import caption, cues_of, sample_places
+from ..encoders.scenes.painting import draw
+from ..encoders.scenes.scene import caption, cues_of, sample_places
 from ..encoders.sphere import great_circle_km
 from ..indexer import ingest
 from ..indexer.evaluate import evaluate_gallery, evaluate_source

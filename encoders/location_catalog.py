@@ -27,7 +27,7 @@ def load_location_encoder(name: str = DEFAULT) -> LocationEmbedder:
         WeightsUnavailable: a file that is missing, damaged, of another kind or of another shape.
     """
     if name == DEFAULT:
-        from .world_encoder import WorldEncoder
+        from .world.encoder import WorldEncoder
 
         return WorldEncoder()
     kind, _, path = name.partition(":")

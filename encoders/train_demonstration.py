@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from .demonstration import EMBEDDING_DIM, INPUT_SIZE, DemonstrationNet, words_of
 from .places import load_places
 from .preprocessing import Preprocessing
-from .scene_painting import draw
-from .scenes import PHRASES, Scene, cues_of, describe, sample_places
+from .scenes.painting import draw
+from .scenes.scene import PHRASES, Scene, cues_of, describe, sample_places
 from .sphere import great_circle_km
 
 CUES = tuple(PHRASES)
@@ -296,7 +296,7 @@ def save(net: DemonstrationNet, path: Path, run: DemonstrationRun, figures: dict
     metadata = {
         "title": "Placeprint demonstration encoder",
         "licence": "Apache-2.0",
-        "training_data": "scenes drawn by placeprint.encoders.scenes; no photograph",
+        "training_data": "scenes drawn by placeprint.encoders.scenes.scene; no photograph",
         "vocabulary": json.dumps(net.vocabulary),
         "run": json.dumps(asdict(run)),
         "held_out": json.dumps(figures),

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.spatial import cKDTree
 
-from . import world_tables
 from .sphere import unit_vectors
-from .world_encoder import KernelFeatures, KernelSettings, WorldEncoder, card_of, digest_of
-from .world_fields import WorldFields
-from .world_grids import cell_values
-from .world_sources import read_sources
-from .world_tables import WorldTables
+from .world.encoder import KernelFeatures, KernelSettings, WorldEncoder, card_of, digest_of
+from .world.fields import WorldFields
+from .world.grids import cell_values
+from .world.sources import read_sources
+from .world.tables import WorldTables
 
 N_INHABITED, N_LAND, N_SEA = 20_000, 12_000, 3_000
 LOCAL_KM = 100.0
@@ -42,7 +41,7 @@ def train(tables: WorldTables, settings: KernelSettings, path: Path) -> None:
     tensors |= {"projection": projection, "offset": offset}
     card = card_of(
         settings,
-        sources=world_tables.__doc__,
+        sources=tables.__doc__,
         licence="Apache-2.0; places (c) GeoNames, CC BY 4.0",
         command="python -m placeprint.encoders.train_world_encoder --data DIR",
         fields=fields.names,

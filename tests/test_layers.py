@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,16 @@ BELOW: dict[str, set[str]] = {"encoders": set(), "indexer": {"encoders"}, "api":
 FILES = sorted(path for layer in BELOW for path in (ROOT / layer).rglob("*.py"))
 
 
-def imported(file: Path, layer: str) -> set[str]:
+def imported(file: Path) -> set[str]:
     """All modules a file imports, by absolute name."""
+    package = ".".join(["placeprint", *file.relative_to(ROOT).parts[:-1]])
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(relative, f"placeprint.{layer}") if node.level else relative
+            base = importlib.util.resolve_name(relative, package) if node.level else relative
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
     return names
 
@@ -31,10 +33,10 @@ def layers(names: set[str]) -> set[str]:
     return {part[1] for part in parts if part[0] == "placeprint" and len(part) > 1} & set(BELOW)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_down(file: Path) -> None:
     layer = file.relative_to(ROOT).parts[0]
-    assert layers(imported(file, layer)) <= BELOW[layer] | {layer}
+    assert layers(imported(file)) <= BELOW[layer] | {layer}
 
 
 def test_a_climbing_import_would_be_seen() -> None:
@@ -42,11 +44,7 @@ def test_a_climbing_import_would_be_seen() -> None:
 
 
 def test_one_module_alone_imports_qdrant() -> None:
-    users = {
-        file.name
-        for file in FILES
-        if any(name.startswith("qdrant") for name in imported(file, file.relative_to(ROOT).parts[0]))
-    }
+    users = {file.name for file in FILES if any(name.startswith("qdrant") for name in imported(file))}
     assert users == {"store.py"}
 
 
@@ -63,3 +61,9 @@ def test_every_public_name_is_there() -> None:
     assert [name for name in placeprint.__all__ if not hasattr(placeprint, name)] == []
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = placeprint.nothing_such
+
+
+def test_every_folder_of_modules_is_shipped() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = {".".join(["placeprint", *file.relative_to(ROOT).parts[:-1]]) for file in FILES}
+    assert set(pyproject["tool"]["setuptools"]["packages"]) == folders | {"placeprint"}

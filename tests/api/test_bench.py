@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from program import Answer, run_program
 
-from placeprint.encoders import probe_bench
+from placeprint.encoders.probes import bench as probe_bench
 
 QUICK = ("--rows", "knn5,sincos,neighbors", "--splits", "random,block2")
 

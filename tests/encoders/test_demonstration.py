@@ -23,8 +23,8 @@ from placeprint.encoders.demonstration import (
 from placeprint.encoders.errors import WeightsUnavailable
 from placeprint.encoders.places import load_places
 from placeprint.encoders.preprocessing import Preprocessing
-from placeprint.encoders.scene_painting import draw
-from placeprint.encoders.scenes import cues_of, sample_places
+from placeprint.encoders.scenes.painting import draw
+from placeprint.encoders.scenes.scene import cues_of, sample_places
 from placeprint.encoders.sphere import great_circle_km
 from placeprint.encoders.train_demonstration import (
     CUES,

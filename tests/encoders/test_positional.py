@@ -21,7 +21,7 @@ from placeprint.encoders.errors import InvalidCoordinate, InvalidOption, Unknown
 from placeprint.encoders.fourier import GEOCLIP_SCALE, equal_earth
 from placeprint.encoders.positional import POSITIONAL, positional_encoding
 from placeprint.encoders.positional_base import geometric_scales
-from placeprint.encoders.probe import random_folds, ridge_scores
+from placeprint.encoders.probes.probe import random_folds, ridge_scores
 from placeprint.encoders.sphere import great_circle_km, uniform_on_sphere
 
 PRICES = Path(__file__).resolve().parents[3] / "shared" / "data" / "prices" / "california_housing.csv"

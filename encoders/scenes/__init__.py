@@ -1,0 +1,1 @@
+"""Drawn street scenes whose looks depend on the place, for the demonstration and the tests."""
