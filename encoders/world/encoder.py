@@ -32,7 +32,11 @@ from .fields import Reading, WorldFields
 from .tables import WorldTables
 
 NAME = "placeprint-location-v1"
-TRAINED_ON = frozenset({"elevation", "climate-class", "population", "country"})
+FIELDS_VERSION = 2
+"""Counts up when `fields` or `grids` read the atlas in another way: embeddings change, the file does not."""
+TRAINED_ON = frozenset(
+    {"elevation", "climate-class", "population", "country", "land-cover", "built-up", "wealth"}
+)
 """Variables that its atlas holds, so that a benchmark can say which tasks are not news to it."""
 
 _Matrix = NDArray[np.float32]
@@ -204,7 +208,8 @@ class WorldEncoder:
                 f"{path} is not a whole file of {NAME} ({type(error).__name__}: {error}); "
                 "install placeprint again, or train it with python -m placeprint.encoders.train_world_encoder"
             ) from error
-        self._digest: str = metadata["digest"][:16]
+        told = f"{metadata['digest']}, fields {FIELDS_VERSION}"
+        self._fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
         self._fields = WorldFields(tables)
 
     @property
@@ -224,8 +229,8 @@ class WorldEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the tables and weights."""
-        return self._digest
+        """Digest of the tables, the weights and the way they are read."""
+        return self._fingerprint
 
     @property
     def trained_on(self) -> frozenset[str]:
@@ -247,20 +252,23 @@ class WorldEncoder:
         """
         points = as_lonlat(lonlat).reshape(-1, 2)
         embeddings = np.empty((len(points), self.dimension), np.float32)
+        # Places near one another read the same pages of the tables and branches of the trees.
+        order = np.lexsort((points[:, 0], np.floor(points[:, 1] / 2.0)))
         for start in range(0, len(points), batch_size):
-            part = slice(start, start + batch_size)
-            self._encode(points[part], embeddings[part])
+            part = order[start : start + batch_size]
+            embeddings[part] = self._encode(points[part])
         return embeddings
 
-    def _encode(self, lonlat: NDArray[np.float64], out: _Matrix) -> None:
+    def _encode(self, lonlat: NDArray[np.float64]) -> _Matrix:
         """Project block by block; those of countries and states are projected beforehand."""
         reading = self._fields(lonlat)
-        out[:] = self._of_country[reading.country]
+        out: _Matrix = self._of_country[reading.country]  # a copy
         out += self._of_state[reading.state]
         start = 0
         for block in self._features.dense(reading.values, unit_vectors(lonlat)):
             out += block @ self._projection[start : start + block.shape[1]]
             start += block.shape[1]
+        return out
 
 
 def card_of(settings: KernelSettings, **facts: Any) -> str:

@@ -5,6 +5,7 @@ towns, borders, people living within 2 to 1000 km, the country's economy. Every 
 everywhere on Earth; near means near on the sphere.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class WorldFields:
     def __call__(self, lonlat: _Floats) -> Reading:
         """Read everything: degrees (n, 2), checked."""
         xyz = unit_vectors(lonlat)
-        chord, nearest = self._places.query(xyz, k=N_PLACES, workers=-1)
+        chord, nearest = self._places.query(xyz, k=N_PLACES, workers=_n_threads())
         country = cell_values(self.tables.country, lonlat).astype(np.int64)
         columns = {
             **_position(lonlat),
@@ -109,13 +110,17 @@ class WorldFields:
         read["height above surroundings, compressed"] = np.arcsinh(read["height above surroundings 3"] / 100)
         for name, bit in (("land", 1), ("lake", 2), ("urban", 4), ("glacier", 8)):
             read[f"on {name}"] = (cell_values(self.tables.cover, lonlat) & bit > 0).astype(np.float32)
+        settled = _settled(lonlat)
         for degrees in (-10.0, 10.0):  # the sea up-wind and towards the pole
             for scale in (6, 18):
                 grid = self._terrain[f"land {scale}"]
                 east = np.stack([(lonlat[:, 0] + degrees + 180) % 360 - 180, lonlat[:, 1]], axis=1)
                 north = np.stack([lonlat[:, 0], np.clip(lonlat[:, 1] + degrees, -90, 90)], axis=1)
+                here = read[f"land {scale}"]
                 read[f"land {scale}, {degrees:+.0f} degrees east"] = bilinear(grid, east)
-                read[f"land {scale}, {degrees:+.0f} degrees north"] = bilinear(grid, north)
+                read[f"land {scale}, {degrees:+.0f} degrees north"] = here + settled * (
+                    bilinear(grid, north) - here
+                )
         return dict(read)
 
     def _of_climate(self, lonlat: _Floats) -> dict[str, _Floats | _Grid]:
@@ -134,7 +139,7 @@ class WorldFields:
     def _of_lines(self, lonlat: _Floats, xyz: _Floats) -> dict[str, _Floats | _Grid]:
         read: dict[str, _Floats | _Grid] = {}
         for line, tree in self._lines.items():
-            chord, nearest = tree.query(xyz, workers=-1)
+            chord, nearest = tree.query(xyz, workers=_n_threads())
             away_km = _km(chord)
             read[f"{line}: log distance"] = np.log(away_km + 0.5)
             for scale_km in (3, 30, 300) if line in ("coast", "urban") else (30,):
@@ -143,8 +148,9 @@ class WorldFields:
                 to = getattr(self.tables, line)[nearest]
                 east = ((to[:, 0] - lonlat[:, 0] + 180) % 360 - 180) * np.cos(np.radians(lonlat[:, 1]))
                 bearing = np.arctan2(east, to[:, 1] - lonlat[:, 1])
-                read[f"{line}: eastward"] = np.sin(bearing) * np.exp(-away_km / 500)
-                read[f"{line}: northward"] = np.cos(bearing) * np.exp(-away_km / 500)
+                pull = np.exp(-away_km / 500) * _settled(lonlat)
+                read[f"{line}: eastward"] = np.sin(bearing) * pull
+                read[f"{line}: northward"] = np.cos(bearing) * pull
         urban = cell_values(self.tables.cover, lonlat) & 4 > 0
         read["urban: signed log distance"] = np.where(urban, -1, 1) * read["urban: log distance"]
         return read
@@ -171,7 +177,7 @@ class WorldFields:
     def _of_cities(self, xyz: _Floats) -> dict[str, _Floats | _Grid]:
         read: dict[str, _Floats | _Grid] = {}
         for size, tree in self._cities.items():
-            away_city_km = _km(tree.query(xyz, workers=-1)[0])
+            away_city_km = _km(tree.query(xyz, workers=_n_threads())[0])
             read[f"log distance of city {size}"] = np.log(away_city_km + 1)
             if size in (100_000, 1_000_000):
                 read[f"nearness of city {size}"] = np.exp(-(away_city_km + 1) / 30)
@@ -183,8 +189,20 @@ class WorldFields:
         return {label: facts[:, column] for column, label in enumerate(labels)}
 
 
+def _n_threads() -> int:
+    """Threads of one query of a tree: as many as OMP_NUM_THREADS says, else all (-1)."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) > 0 else -1
+
+
 def _km(chord: _Floats) -> _Floats:
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
+
+
+def _settled(lonlat: _Floats) -> _Floats:
+    """How far north and east are directions to speak of: 1, and within 5 degrees of a pole less, to 0."""
+    result: _Floats = np.minimum((90.0 - np.abs(lonlat[:, 1])) / 5.0, 1.0)
+    return result
 
 
 def _position(lonlat: _Floats) -> dict[str, _Floats | _Grid]:

@@ -28,8 +28,8 @@ def cell_values(grid: NDArray[_Number], lonlat: _Floats) -> NDArray[_Number]:
 def bilinear(grid: NDArray[np.float32], lonlat: _Floats) -> NDArray[np.float32]:
     """Value between the four nearest cell middles: degrees (n, 2) -> (n,) or (n, channels).
 
-    Across the antimeridian the neighbor is the first column; nearer to a pole than the last row the
-    value is that of the last row.
+    Across the antimeridian the neighbor is the first column; between the last row and its pole stands
+    the mean of that row, the value at the pole.
     """
     height, width = grid.shape[:2]
     row = np.clip((90.0 - lonlat[:, 1]) * height / 180.0 - 0.5, 0, height - 1)
@@ -44,6 +44,13 @@ def bilinear(grid: NDArray[np.float32], lonlat: _Floats) -> NDArray[np.float32]:
     upper = grid[north, west] * (1 - to_east) + grid[north, east] * to_east
     lower = grid[north + 1, west] * (1 - to_east) + grid[north + 1, east] * to_east
     between: _Grid = upper * (1 - to_south) + lower * to_south
+    past = np.abs(lonlat[:, 1]) * height / 90.0 - (height - 1)  # from the middle of the last row, 0 to 1
+    polar = np.flatnonzero(past > 0)
+    if polar.size:
+        to_pole = past[polar].astype(np.float32)
+        to_pole = to_pole[:, None] if grid.ndim == 3 else to_pole
+        last = np.where(lonlat[polar, 1] > 0, 0, height - 1)
+        between[polar] += to_pole * (grid.mean(axis=1, dtype=np.float32)[last] - between[polar])
     return between
 
 

@@ -22,6 +22,8 @@ from .tables import WorldTables
 
 HEIGHT, WIDTH = 6480, 12960  # cells of 100 arc seconds
 OCEAN = 32
+NORTHERNMOST_LAND = 84.0
+"""Degrees north. The raster of climates is a picture with its color key drawn in the corner above."""
 COASTAL_CELLS = 8
 """Waters up to about 25 km from a shore take the climate and the country of that shore."""
 
@@ -44,9 +46,11 @@ def read_sources(folder: Path) -> WorldTables:
     places = load_places()
     states = np.array([f"{c}/{s}" for c, s in zip(places.country_code, places.state, strict=True)])
     return WorldTables(
-        climate=_spread_over_coastal_waters(_climate(folder / "labels")),
-        country=_spread_over_coastal_waters(_rasterize(countries, np.arange(1, len(countries) + 1))),
-        cover=cover,
+        climate=_with_single_poles(_spread_over_coastal_waters(_climate(folder / "labels"))),
+        country=_with_single_poles(
+            _spread_over_coastal_waters(_rasterize(countries, np.arange(1, len(countries) + 1)))
+        ),
+        cover=_with_single_poles(cover),
         elevation_m=_elevation(folder / "labels"),
         country_facts=_facts(countries),
         coast=_points(shapely.boundary(land.geometry.values)),
@@ -84,7 +88,16 @@ def _rasterize(layer: gpd.GeoDataFrame, values: NDArray[np.integer]) -> NDArray[
 def _climate(folder: Path) -> NDArray[np.uint8]:
     with np.load(folder / "koppen_fine_6480x12960_uint8.npz") as file:
         classes = file["kmz"]
+    classes[: int((90.0 - NORTHERNMOST_LAND) * HEIGHT / 180.0)] = OCEAN
     return np.where(classes == OCEAN, 0, classes).astype(np.uint8)
+
+
+def _with_single_poles(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The first and the last row with their most common value: a pole is one place."""
+    result = grid.copy()
+    for row in (0, -1):
+        result[row] = np.bincount(grid[row]).argmax()
+    return result
 
 
 def _elevation(folder: Path) -> NDArray[np.int16]:

@@ -63,11 +63,45 @@ def test_a_turn_around_the_earth_changes_nothing(encoder):
     assert np.array_equal(encoder.encode([[190.0, 10.0]]), encoder.encode([[-170.0, 10.0]]))
 
 
-def test_the_poles_differ_and_each_is_one_place(encoder):
-    north, north_again, south = encoder.encode([[0, 90], [120, 90], [0, -90]])
-    size = np.linalg.norm(north)
-    assert np.linalg.norm(north - north_again) < 0.35 * size
-    assert np.linalg.norm(north - south) > 0.7 * size
+@pytest.mark.parametrize("lat", [90.0, -90.0])
+def test_a_pole_is_one_place_by_whatever_longitude(encoder, lat):
+    pole = encoder.encode([[lon, lat] for lon in range(-180, 180, 30)])
+    assert np.ptp(pole, axis=0).max() < 1e-3
+    around = encoder.encode([[lon, lat * 0.999999] for lon in range(-180, 180, 30)])  # 10 m away
+    assert np.linalg.norm(around - pole, axis=1).max() < 0.01
+
+
+def test_the_poles_differ(encoder):
+    north, south = encoder.encode([[0, 90], [0, -90]])
+    assert np.linalg.norm(north - south) > 0.7 * np.linalg.norm(north)
+
+
+def test_no_climate_of_the_tropics_lies_far_from_them(encoder):
+    """The color key in the corner of the source's picture is no land."""
+    rows = encoder.tables.climate.shape[0] // 4  # to 45 degrees
+    tropical = [number for number, name in enumerate(CLIMATES, start=1) if name.startswith("A")]
+    assert not np.isin(encoder.tables.climate[:rows], tropical).any()
+    assert not np.isin(encoder.tables.climate[-rows:], tropical).any()
+
+
+PINNED = [
+    ([139.76, 35.68], [0.57, -0.62, -2.22], 28.5),
+    ([-68.15, -16.5], [-0.25, 0.35, 0.83], 30.7),
+    ([5.0, 25.0], [-0.17, 1.28, 1.55], 30.6),
+    ([-140.0, 0.0], [-0.90, -0.56, 1.35], 35.2),
+    ([179.99, -16.5], [-0.86, -0.36, 0.70], 32.5),
+    ([0.0, 90.0], [0.09, -1.70, 1.26], 34.2),
+    ([151.2, -33.9], [-0.90, 1.09, -0.66], 28.0),
+    ([37.6, 55.75], [0.94, -0.40, -0.95], 30.1),
+]
+
+
+@pytest.mark.parametrize("place, first, length", PINNED)
+def test_embeddings_are_those_of_this_version(encoder, place, first, length):
+    """Where they change on purpose, FIELDS_VERSION counts up and tables of embeddings are made anew."""
+    (embedding,) = encoder.encode([place])
+    assert embedding[:3] == pytest.approx(first, abs=0.02)
+    assert np.linalg.norm(embedding) == pytest.approx(length, abs=0.2)
 
 
 def test_embeddings_do_not_depend_on_the_batch(encoder):
