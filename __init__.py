@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Area": "encoders.areas",
+    "BlockKFold": "encoders.block_kfold",
     "Box": "encoders.areas",
     "Circle": "encoders.areas",
     "Filter": "indexer.filters",

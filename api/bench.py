@@ -49,7 +49,9 @@ def location(
     classification: Annotated[
         bool, typer.Option("--classification", help="Your labels are names of classes.")
     ] = False,
-    lon: Annotated[str, typer.Option(help="Column of longitudes in your labels.")] = "lon",
+    lon: Annotated[
+        str, typer.Option(help="Column of longitudes in your labels; lng, longitude … will do.")
+    ] = "lon",
     lat: Annotated[str, typer.Option(help="Column of latitudes.")] = "lat",
     max_rows: Annotated[
         int | None, typer.Option(min=50, help="Draw so many labels of each task, for a quick look.")

@@ -20,6 +20,7 @@ from rich.table import Table
 from .. import __version__
 from ..encoders.probes.anchors import SOURCE, Anchor, anchors
 from ..encoders.probes.bench import Bench, Board, Figures
+from ..encoders.probes.intervals import MIN_GROUPS, Interval
 from ..encoders.probes.tasks import Task
 from . import console
 
@@ -31,14 +32,16 @@ PROTOCOL = (
 )
 INTERVALS = (
     "Intervals are 95 % bootstrap intervals over the test rows, or over whole blocks where the folds are"
-    " blocks; the models stay as they are. Gains are over the best row in which nothing was trained but on"
-    " the task itself (marked *), and paired."
+    f" blocks; the models stay as they are. There are none where a fold holds fewer than {MIN_GROUPS} blocks,"
+    " of which too few different draws can be made. Gains are over the best row in which nothing was"
+    " trained but on the task itself (marked *), and paired."
 )
 MARKS = {"seen": "†", "related": "‡", "unseen": ""}
 MEANINGS = {
     "†": "the encoder's training saw what the task asks",
     "‡": "its training saw something that tells much of the answer",
     "*": "the best row in which nothing was trained but on the task itself",
+    "[–]": f"no interval, since a fold holds fewer than {MIN_GROUPS} blocks",
 }
 
 
@@ -92,6 +95,7 @@ def _board_dict(board: Board) -> dict[str, Any]:
         "score": task.score_name,
         "split": board.split.name,
         "n": len(board.labels),
+        "has_intervals": board.has_intervals,
         "fold_sizes": np.bincount(board.folds).tolist(),
         "source": {"origin": task.origin, "url": task.url, "licence": task.licence, "note": task.note},
         "best_baseline": None if best is None else board.rows[best].row.name,
@@ -179,6 +183,7 @@ def _lines(boards: list[Board], figures: list[list[Figures]]) -> Iterator[tuple[
 def _marks(bench: Bench) -> dict[str, str]:
     """The marks that stand in the tables, with their meanings."""
     used = {MARKS[one.seen] for board in bench.boards for one in board.rows} | {"*"}
+    used |= {"[–]"} if any(board.rows and not board.has_intervals for board in bench.boards) else set()
     return {mark: meaning for mark, meaning in MEANINGS.items() if mark in used}
 
 
@@ -188,8 +193,12 @@ def _key(anchor: Anchor) -> tuple[str, str, bool]:
 
 def _cell(figures: Figures, *, is_best: bool) -> str:
     marks = MARKS[figures.scored.seen] + ("*" if is_best else "")
-    low, high = figures.bootstrap
-    return f"{figures.scored.score.mean:.3f}{marks} [{low:.3f}, {high:.3f}]"
+    return f"{figures.scored.score.mean:.3f}{marks} {_interval(figures.bootstrap, '.3f')}"
+
+
+def _interval(interval: Interval | None, form: str) -> str:
+    """Both ends in brackets, or a dash."""
+    return "[–]" if interval is None else f"[{', '.join(format(end, form) for end in interval)}]"
 
 
 def _gains(boards: list[Board], figures: list[list[Figures]]) -> Iterator[str]:
@@ -199,11 +208,11 @@ def _gains(boards: list[Board], figures: list[list[Figures]]) -> Iterator[str]:
         parts = []
         for board, part in zip(boards, figures, strict=True):
             found = next((one for one in part if one.scored.row == row), None)
-            if found is None or found.gain is None or found.gain_interval is None:
+            if found is None or found.gain is None:
                 continue
             best = board.rows[board.best_baseline or 0].row.name
-            low, high = found.gain_interval
-            parts.append(f"{board.split.title} {found.gain:+.3f} [{low:+.3f}, {high:+.3f}] over {best}")
+            told = f"{found.gain:+.3f} {_interval(found.gain_interval, '+.3f')}"
+            parts.append(f"{board.split.title} {told} over {best}")
         if parts:
             yield f"{row.name}: {'; '.join(parts)}"
 

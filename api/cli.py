@@ -11,6 +11,7 @@ try:
 
     from .. import __version__
     from .bench import bench_app
+    from .cells import cells_app
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import evaluate, locate
     from .commands_search import search
@@ -43,6 +44,7 @@ for verb in (index, search, locate, evaluate, galleries, delete, optimize, rebui
 
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
+app.add_typer(cells_app, name="cells")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """``placeprint embed``: embeddings for the rows of a table, or for one place."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..encoders.errors import InvalidCoordinate
 from .exits import PARTLY_FAILED
 from .options import AsJson
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:  # they load torch, which `--help` must not
     from ..indexer.embed_table import Report
 
 SECONDS_BETWEEN_LINES = 10.0
+ROWS_COUNT = "rows count from 1, the line of column names aside"
+LONG, TOO_LONG = 4096, 20_000  # numbers a row: from there on warned about, and refused for tables
 
 
 def embed(
@@ -26,7 +30,8 @@ def embed(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .parquet, .csv or .npy.")] = None,
     encoder: Annotated[
-        str, typer.Option(help="Name, FILE.safetensors, geoclip:FILE, satclip:FILE, or sincos, sh-20, …")
+        str,
+        typer.Option(help="Name, FILE.safetensors, geoclip:FILE, satclip:FILE, sinr:FILE, sincos, sh-20, …"),
     ] = "placeprint-location-v1",
     lon: Annotated[str | None, typer.Option(help="Column of longitudes; without a table, degrees.")] = None,
     lat: Annotated[str | None, typer.Option(help="Column of latitudes; without a table, degrees.")] = None,
@@ -45,6 +50,8 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Embed the places of a table of any size, or one place. Ends with 3 if rows had no place.
+
+    Rows count from 1 in all messages, the line of column names aside.
 
     Examples:
       placeprint embed places.csv -o out.parquet
@@ -65,7 +72,8 @@ def embed(
 
     names = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
     loaded = load_location_encoder(encoder)
-    with _progress(as_json=as_json) as progress, _told_how_to_resume(table, out):
+    _check_length(loaded)
+    with _progress(as_json=as_json) as progress, _told_what_to_do(table, out):
         report = embed_table(
             table, out, loaded, lon=lon, lat=lat, layer=layer, keep=names, is_wide=columns,
             on_error=on_error, is_resumed=resume, is_overwritten=overwrite, progress=progress,
@@ -73,6 +81,20 @@ def embed(
     _show(report, out, loaded, on_error, as_json=as_json)
     if report.n_bad:
         raise typer.Exit(PARTLY_FAILED)
+
+
+def _check_length(encoder: "LocationEmbedder") -> None:
+    """Say what rows of an unusual length come to, before a disk is full of them."""
+    from . import console
+
+    told = (
+        f"{encoder.name} gives {encoder.dimension:,} numbers a row,"
+        f" {encoder.dimension * 4 / 1e6:,.2g} MB of float32"
+    )
+    if encoder.dimension > TOO_LONG:
+        raise typer.BadParameter(f"--encoder {told}; tables take {TOO_LONG:,} numbers a row at most")
+    if encoder.dimension > LONG:
+        console.err.print(f"{told}: mind the room", soft_wrap=True)
 
 
 def _one_place(encoder: str, lon: float, lat: float) -> dict[str, object]:
@@ -96,9 +118,13 @@ def _degrees(option: str, text: str) -> float:
 
 
 @contextmanager
-def _told_how_to_resume(table: str, out: Path) -> Iterator[None]:
+def _told_what_to_do(table: str, out: Path) -> Iterator[None]:
     try:
         yield
+    except InvalidCoordinate as error:
+        # Whoever sends arrays to the package counts from 0; here somebody looks at a spreadsheet.
+        names_a_row = re.search(r"\brow \d", str(error))
+        raise InvalidCoordinate(f"{error} ({ROWS_COUNT})" if names_a_row else str(error)) from None
     except KeyboardInterrupt:
         is_kept = out.with_name(f"{out.name}.partial").exists() and table != "-"
         hint = "; what is done is kept, and the same command with --resume goes on" if is_kept else ""
@@ -161,6 +187,8 @@ def _show(report: "Report", out: Path, encoder: "LocationEmbedder", on_error: st
         return
     for row, why in report.bad:
         console.err.print(f"row {row}: {why}", markup=False, soft_wrap=True)
+    if report.bad:
+        console.err.print(f"({ROWS_COUNT})")
     if report.n_bad > len(report.bad):
         console.err.print(f"… and {report.n_bad - len(report.bad):,} more rows without a place")
     fate = "left out" if on_error == "skip" else "without an embedding"

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,8 +21,8 @@ from ..encoders.decoding import DecodePool
 from ..encoders.errors import NothingToLocateWith
 from ..encoders.image import Embeddings, ImageEncoder
 from ..indexer.filters import Filter
+from ..indexer.fitted import Fitted
 from ..indexer.gallery import Gallery, Neighbor
-from ..indexer.geolocate import locate
 from ..indexer.held_out import K
 from ..indexer.locator import Locator
 from ..indexer.prior import Prior
@@ -136,9 +137,10 @@ class Service:
         """
         cap = self.settings.precision
         locator = self._locator or Locator(self.gallery)
-        near = self.gallery.locate_neighbors(self._embed(pixels, None), K)
-        lonlat = precision.coarse_lonlat(near.lonlat, cap)
-        location = locate(near.similarity, lonlat, locator.prior, locator.model)
+        embedding = self._embed(pixels, None)
+        near = self.gallery.locate_neighbors(embedding, K)
+        near = replace(near, lonlat=precision.coarse_lonlat(near.lonlat, cap))
+        location = locator.locate_among(near, embedding)
         return precision.coarse_location(location.to_dict(), cap)
 
     def _open(self, encoder: ImageEncoder | None) -> None:
@@ -170,7 +172,10 @@ class Service:
         if self.settings.precision == "25km":
             photos, lonlat = self.gallery.placed()
             groups = [photo.group or photo.id for photo in photos]
-            locator.prior = Prior.from_lonlat(precision.coarse_lonlat(lonlat, "25km"), groups=groups)
+            prior = Prior.from_lonlat(precision.coarse_lonlat(lonlat, "25km"), groups=groups)
+            # The evidence was fitted on exact places and would tell of them.
+            model = replace(locator.model, evidence_weights=(), evidence_gate=0.0)
+            locator.fitted = Fitted(prior, model)
         return locator
 
     def _embed(self, pixels: Pixels | None, text: str | None) -> Embeddings:

@@ -8,15 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from .options import AsJson, GalleryName
+from .train_captions import captions
+from .train_geocells import geocells
 
 train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train encoders on your own photos and places."
 )
-
-
-@train_app.callback()
-def _train() -> None:
-    """Keep `csp` a word of its own, as long as it is the only command."""
+train_app.command()(captions)
+train_app.command()(geocells)
 
 
 @train_app.command()
@@ -40,7 +39,13 @@ def csp(
         float | None, typer.Option(help="Side of the blocks that are held out; by the photos' spread.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run, with the same options: more --epochs are another run.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn what photos of a place look like: contrastive spatial pre-training, no labels needed.

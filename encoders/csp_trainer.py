@@ -38,6 +38,7 @@ from .sphere import great_circle_km
 MIN_PAIRS = 100
 MAX_ASKED = 2000  # validation photos
 MAX_KNOWN = 20_000  # places that they are looked for among, at each validation
+MIN_SCALE = 1e-6  # 1 / temperature; the softest of the presets has 0.05
 _CACHE_NUMBERS = 1 << 27  # positional features kept for the whole run: half a gigabyte at most
 _Rows = NDArray[np.intp]
 
@@ -158,10 +159,7 @@ class Trainer:
         losses = self.model.losses(batch)
         total = float(losses.total.detach())
         if not math.isfinite(total):
-            raise PlaceprintError(
-                f"the loss is {total} at step {self.progress.step}; try a lower --learning-rate than "
-                f"{self.run.learning_rate:g}, or a temperature nearer to 1"
-            )
+            raise self._diverged(f"the loss is {total}")
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -177,8 +175,8 @@ class Trainer:
             self.step(rows)
             for rows in epoch_batches(len(self.train), self.run.batch_size, seed=self.run.seed, epoch=epoch)
         ]
+        scales = self._scales()
         self.progress.epoch += 1
-        scales = self.model.scales().detach().tolist()
         record: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         record |= {name: float(np.mean([one[name] for one in done])) for name in done[0]}
         record |= {
@@ -189,6 +187,27 @@ class Trainer:
             record |= self._validate()
         self.progress.log.append(record)
         return record
+
+    def _scales(self) -> list[float]:
+        """1 / temperature of each part, of weights that still are numbers.
+
+        Raises:
+            PlaceprintError: the run has diverged. The loss need not say so: temperatures that learn
+                may grow beyond all bounds, where every loss is the logarithm of the batch.
+        """
+        for name, weights in self.model.named_parameters():
+            if not torch.isfinite(weights).all():
+                raise self._diverged(f"{name} is no longer finite")
+        scales: list[float] = self.model.scales().detach().tolist()
+        if min(scales) < MIN_SCALE:
+            raise self._diverged(f"a temperature has grown beyond {1.0 / MIN_SCALE:,.0f}")
+        return scales
+
+    def _diverged(self, sign: str) -> PlaceprintError:
+        return PlaceprintError(
+            f"the run has diverged: {sign} at step {self.progress.step}; try a lower --learning-rate than "
+            f"{self.run.learning_rate:g}, or a temperature nearer to 1"
+        )
 
     def _validate(self) -> dict[str, float]:
         """Figures on the validation part; the best weights so far are kept."""

@@ -107,3 +107,7 @@ class UnknownColumns(PlaceprintError, ValueError):
 
 class MissingLabels(PlaceprintError):
     """The labels of a benchmark's task are not in the folder."""
+
+
+class InvalidCells(PlaceprintError, ValueError):
+    """Geocells that cannot be made of what was given, or a file of them that is damaged or edited."""

@@ -51,7 +51,9 @@ def read_places(estimator: Any, table: Any, *, is_fitting: bool) -> Coordinates:
         try:
             coordinates.require_all()
         except InvalidCoordinate as error:
-            raise InvalidCoordinate(f"{error}; on_missing='nan' lets such rows pass") from None
+            raise InvalidCoordinate(
+                f"{error}; rows count from 0, and on_missing='nan' lets such rows pass"
+            ) from None
     elif coordinates.n_swapped:
         warnings.warn(
             f"{coordinates.n_swapped} of {len(coordinates)} rows lie on Earth only with lon and lat "

@@ -9,9 +9,7 @@ A run that was killed goes on from its checkpoint and ends with the same bytes a
 on the same machine with the same number of threads: every draw is a function of seed and step.
 """
 
-import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,7 @@ from .csp_report import write_report
 from .csp_sampling import Pairs
 from .csp_settings import CspRun
 from .csp_trainer import Split, Trainer
-from .errors import AnotherRun
-from .location_files import write_atomically
-
-Show = Callable[[dict[str, Any], int], None]
+from .run_folder import Show, claim, require_same, train_rounds
 
 
 def run_csp(
@@ -61,7 +56,9 @@ def run_csp(
     split = Split.of(pairs, run)
     identity = {"settings": run.to_dict(), "data": split.digest}
     trainer = Trainer(split, run)  # before the folder is touched: settings that cannot work leave nothing
-    _claim(out, identity, split, is_resumed=is_resumed)
+    counts = {name: len(split.rows(part)) for part, name in enumerate(("training", "validation", "test"))}
+    facts = {"block_deg": split.block_deg, "regions": int(split.region.max()) + 1, "pairs": counts}
+    claim(out, identity, facts, is_resumed=is_resumed)
     # The seeds of the steps are ours; whoever calls keeps the state of the generator.
     with torch.random.fork_rng(devices=[]):
         checkpoint = out / "checkpoint.safetensors"
@@ -69,28 +66,18 @@ def run_csp(
             trainer.progress, trainer.best, found = read_checkpoint(
                 checkpoint, trainer.model, trainer.optimizer
             )
-            _require_same(out, found, identity)
-        _train(trainer, out, identity, checkpoint_s, show)
+            require_same(out, found, identity)
+        train_rounds(
+            out,
+            trainer.progress,
+            run.epochs,
+            trainer.epoch,
+            lambda: _save(trainer, out, identity),
+            checkpoint_s=checkpoint_s,
+            show=show,
+        )
         trainer.finish()
         return write_report(trainer, out, dict(source or {}))
-
-
-def _train(trainer: Trainer, out: Path, identity: dict[str, Any], checkpoint_s: float, show: Show) -> None:
-    lines = "".join(json.dumps(record) + "\n" for record in trainer.progress.log)
-    write_atomically(out / "log.jsonl", lines.encode())
-    saved_at, n_saved = time.monotonic(), trainer.progress.epoch
-    with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-        while trainer.progress.epoch < trainer.run.epochs:
-            record = trainer.epoch()
-            log.write(json.dumps(record) + "\n")
-            log.flush()
-            is_last = trainer.progress.epoch == trainer.run.epochs
-            if is_last or time.monotonic() - saved_at >= checkpoint_s:
-                _save(trainer, out, identity)
-                saved_at, n_saved = time.monotonic(), trainer.progress.epoch
-            show(record, trainer.run.epochs)
-    if n_saved == 0:
-        _save(trainer, out, identity)
 
 
 def _save(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
@@ -102,47 +89,3 @@ def _save(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
         trainer.progress,
         identity=identity,
     )
-
-
-def _claim(out: Path, identity: dict[str, Any], split: Split, *, is_resumed: bool) -> None:
-    """See that the folder is free for this run, or holds this very run."""
-    path = out / "run.json"
-    if path.exists():
-        if not is_resumed:
-            raise AnotherRun(
-                f"{out} holds a run already; add --resume to go on with it, or choose another --out"
-            )
-        try:
-            _require_same(out, json.loads(path.read_text(encoding="utf-8")), identity)
-        except ValueError as error:
-            raise AnotherRun(f"{path}: cannot be read ({error}); choose another --out") from None
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AnotherRun(f"{out}: cannot be a folder for a run ({error.strerror})") from None
-    counts = {name: len(split.rows(part)) for part, name in enumerate(("training", "validation", "test"))}
-    record = {
-        **identity,
-        "block_deg": split.block_deg,
-        "regions": int(split.region.max()) + 1,
-        "pairs": counts,
-    }
-    write_atomically(path, json.dumps(record, indent=1).encode())
-
-
-def _require_same(out: Path, found: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Name what differs between the run in the folder and the one asked for."""
-    if found.get("data") != identity["data"]:
-        raise AnotherRun(
-            f"{out} holds a run on other photos or places; the gallery has changed since. "
-            "Choose another --out, or go back to the gallery as it was"
-        )
-    was, now = found.get("settings", {}), json.loads(json.dumps(identity["settings"]))
-    differing = [
-        f"{name} was {was.get(name)!r}, now {now[name]!r}" for name in now if was.get(name) != now[name]
-    ]
-    if differing:
-        raise AnotherRun(
-            f"{out} holds a run with other settings: {'; '.join(differing)}. Choose another --out"
-        )

@@ -16,7 +16,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from ..encoders.sphere import unit_vectors
 from .prior import Prior
-from .surface import Floats, kappa_of_km, log_kernel
+from .surface import Floats, Mixture, kappa_of_km, log_kernel
 from .surface_model import SurfaceModel, bandwidth_tilt, default_surface_model, evidence_of
 
 _MAX_LEVEL_PHOTOS = 500
@@ -65,7 +65,7 @@ def fit_surface_model(
         return replace(model, region_levels=())
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _MAX_LEVEL_PHOTOS)).astype(int))
     mass = np.array(
-        [_mass_above(truth[i], similarity[i], neighbor_lonlat[i], priors[i], model) for i in chosen]
+        [mass_above(truth[i], model.surface(similarity[i], neighbor_lonlat[i], priors[i])) for i in chosen]
     )
     calibrated = tuple((float(level), conformal_level(mass, level)) for level in levels)
     return replace(model, region_levels=calibrated)
@@ -115,11 +115,9 @@ def _priors_without_own_group(
     return [by_label[int(label)] for label in labels]
 
 
-def _mass_above(
-    truth: Floats, similarity: Floats, neighbor_lonlat: Floats, prior: Prior, model: SurfaceModel
-) -> float:
-    """Share of the density where it is higher than at the truth, in [0, 1]."""
-    surface = model.surface(similarity, neighbor_lonlat, prior).smoothed()
+def mass_above(truth: Floats, surface: Mixture) -> float:
+    """Share of a density where it is higher than at the truth, (2,) degrees, in [0, 1]."""
+    surface = surface.smoothed()
     samples = surface.log_density_at(surface.sample_vectors(_LEVEL_SAMPLES))
     return float(np.mean(samples > surface.log_density(truth[None])[0]))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..encoders.places import load_places
 from ..encoders.sphere import great_circle_km, lonlat_of
 from .calibrate import fit_surface_model
 from .evaluation_report import Evaluation, Row
+from .fitted import Fitted, fit_geolocation
 from .gallery import Gallery
 from .geolocate import GEOSCORE_KM, RADII_KM, Location, geoscore_optimum, locate
 from .held_out import HeldOut, held_out, held_out_from
@@ -32,6 +33,7 @@ from .surface_model import SurfaceModel
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
+    from ..encoders.location import LocationEmbedder
 
 _SAME_KM = 1.0
 _SAME_SIMILARITY = 0.999
@@ -49,6 +51,7 @@ class Trial:
         fitting: photos of the gallery that the model is fitted on; may be the queries themselves.
         lonlat: places of the whole gallery, (N, 2).
         group: their groups, (N,).
+        places: loads the location encoder; None to judge neighbors alone.
         n_folds: of groups; where no query is of a group of the gallery, one fit does for all.
         seed: of folds, samples, the random photo and the bootstrap.
     """
@@ -57,6 +60,7 @@ class Trial:
     fitting: HeldOut
     lonlat: Floats
     group: NDArray[np.str_]
+    places: Callable[[], LocationEmbedder] | None = None
     n_folds: int = 5
     seed: int = 0
 
@@ -84,15 +88,23 @@ class Trial:
             if (parts[0] == one).any():
                 yield parts[0] == one, parts[1] != one, parts[2] != one
 
-    def models(
-        self, *, k: int | None = None, levels: Sequence[float] = (0.5, 0.9)
-    ) -> Iterator[tuple[NDArray[np.intp], SurfaceModel]]:
-        """Rows of queries with the model that may judge them, fitted with the first k neighbors."""
+    def models(self) -> Iterator[tuple[NDArray[np.intp], Fitted]]:
+        """Rows of queries with what may judge them, fitted on the other folds."""
+        for asked, fitted, _ in self.folds():
+            yield (
+                np.flatnonzero(asked),
+                fit_geolocation(
+                    self.fitting.take(fitted), self.lonlat, self.group.tolist(), self.places, prior=self.prior
+                ),
+            )
+
+    def nearest_models(self) -> Iterator[tuple[NDArray[np.intp], SurfaceModel]]:
+        """Likewise, fitted with the nearest neighbor alone."""
         for asked, fitted, _ in self.folds():
             part = self.fitting.take(fitted)
             yield np.flatnonzero(asked), fit_surface_model(
-                part.similarity[:, :k], part.neighbor_lonlat[:, :k], part.lonlat, self.lonlat,
-                groups=part.group.tolist(), gallery_groups=self.group.tolist(), levels=levels,
+                part.similarity[:, :1], part.neighbor_lonlat[:, :1], part.lonlat, self.lonlat,
+                groups=part.group.tolist(), gallery_groups=self.group.tolist(), levels=(),
             )  # fmt: skip
 
 
@@ -151,7 +163,14 @@ def _need_groups(gallery: Gallery) -> None:
 def _trial(gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int) -> Trial:
     photos, lonlat = gallery.placed()
     groups = np.array([photo.group or photo.id for photo in photos], dtype=str)
-    return Trial(queries, fitting, lonlat, groups, seed=seed)
+    return Trial(queries, fitting, lonlat, groups, _location_encoder, seed=seed)
+
+
+@cache
+def _location_encoder() -> LocationEmbedder:
+    from ..encoders.location_catalog import load_location_encoder  # it loads torch
+
+    return load_location_encoder()
 
 
 def geoscore(error_km: Floats) -> Floats:
@@ -172,16 +191,24 @@ def fold_of_groups(group: NDArray[np.intp], n_folds: int, seed: int) -> NDArray[
     return fold
 
 
-def cross_fitted_locations(trial: Trial) -> list[Location]:
-    """Locate each query by a model fitted on the groups of the other folds."""
-    queries, result = trial.queries, {}
-    for rows, model in trial.models():
+def cross_fitted_locations(trial: Trial) -> tuple[list[Location], list[Location]]:
+    """Locate each query by what was fitted on the groups of the other folds.
+
+    Returns:
+        By everything, and by the neighbors alone, as if there were no other evidence.
+    """
+    queries = trial.queries
+    fused: dict[int, Location] = {}
+    retrieved: dict[int, Location] = {}
+    for rows, fitted in trial.models():
         for row in rows.tolist():
             prior = trial.prior_without(queries.group[row])
-            result[row] = locate(
-                queries.similarity[row], queries.neighbor_lonlat[row], prior, model, seed=trial.seed
-            )
-    return [result[row] for row in range(len(queries))]
+            near = queries.similarity[row], queries.neighbor_lonlat[row]
+            retrieved[row] = fused[row] = locate(*near, prior, fitted.model, seed=trial.seed)
+            if queries.embedding is not None and fitted.evidence is not None:
+                heard = fitted.heard(queries.embedding[row], prior=prior)
+                fused[row] = locate(*near, prior, fitted.model, heard=heard, seed=trial.seed)
+    return [fused[row] for row in range(len(queries))], [retrieved[row] for row in range(len(queries))]
 
 
 def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
@@ -189,25 +216,29 @@ def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
 
     The rows: `prior`, one answer for all, the point with the best expected GeoScore over the
     gallery without the query's fold; `random photo` of another group; `nearest photo`, with the
-    density of a model fitted for it alone (K = 1); and ours, by its mode and by its GeoScore point.
+    density of a model fitted for it alone (K = 1); `neighbors alone`, without what the photo itself
+    says of places; and ours, by its mode and by its GeoScore point.
 
     Args:
         trial: the photos and the gallery.
         n_resamples: of the bootstrap over groups.
     """
     photos = trial.queries
-    locations = cross_fitted_locations(trial)
+    locations, retrieved = cross_fitted_locations(trial)
     log_prior = _log_priors(trial)
     bits = (_log_densities(photos, locations) - log_prior) / np.log(2.0)
     nearest_bits = (_nearest_log_densities(trial) - log_prior) / np.log(2.0)
     best_country, best_state = _named_answers(locations)
     names = (best_country, best_state)
+    by_neighbors = [one.geoscore_point for one in retrieved]
+    neighbor_bits = (_log_densities(photos, retrieved) - log_prior) / np.log(2.0)
     zeros, unknown = np.zeros(len(bits)), np.full(len(bits), np.nan)
     geoscore_points = np.array([one.geoscore_point for one in locations])
     rows = [
         _row("prior", photos, _constant_points(trial), zeros),
         _row("random photo", photos, _random_points(trial), unknown),
         _row("nearest photo", photos, photos.neighbor_lonlat[:, 0], nearest_bits),
+        _row("neighbors alone", photos, np.array(by_neighbors), neighbor_bits, _named_answers(retrieved)),
         _row("ours, mode", photos, np.array([one.mode for one in locations]), bits, names),
         _row("ours", photos, geoscore_points, bits, names),
     ]
@@ -291,7 +322,7 @@ def _log_densities(photos: HeldOut, locations: Sequence[Location]) -> Floats:
 def _nearest_log_densities(trial: Trial) -> Floats:
     """Log density at the truth under the same family of models, fitted with one neighbor."""
     photos, result = trial.queries, np.empty(len(trial.queries))
-    for rows, model in trial.models(k=1, levels=()):
+    for rows, model in trial.nearest_models():
         for row in rows.tolist():
             nearest = photos.similarity[row, :1], photos.neighbor_lonlat[row, :1]
             surface = model.surface(*nearest, trial.prior_without(photos.group[row]))

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from ..encoders.places import load_places
 from ..encoders.sphere import EARTH_RADIUS_KM, lonlat_of
+from .evidence import Heard
+from .fusion import fused_surface
 from .level_sets import level_sets
 from .prior import Prior
 from .regions import Regions
@@ -144,6 +146,7 @@ def locate(
     prior: Prior,
     model: SurfaceModel,
     *,
+    heard: Heard | None = None,
     seed: int = 0,
     countries: Any = None,
     states: Any = None,
@@ -156,6 +159,7 @@ def locate(
         neighbor_lonlat: their places, (K, 2).
         prior: density of the gallery.
         model: fitted on the gallery, or the default one.
+        heard: what the photo itself says of places (`Fitted.heard`).
         seed: of the samples from which probabilities are counted.
         countries: polygons to name countries by: `Regions`, or a GeoDataFrame in lon, lat with
             columns `name` and, if known, `code`; the nearest GeoNames place when left out.
@@ -164,7 +168,10 @@ def locate(
     similarity = np.asarray(similarity, dtype=np.float64)
     neighbor_lonlat = np.asarray(neighbor_lonlat, dtype=np.float64).reshape(-1, 2)
     share = model.prior_share(similarity, neighbor_lonlat)
-    surface = model.surface(similarity, neighbor_lonlat, prior)
+    if heard is None:
+        surface = model.surface(similarity, neighbor_lonlat, prior)
+    else:
+        surface = fused_surface(model, similarity, neighbor_lonlat, heard)
     samples = surface.sample_vectors(_N_SAMPLES, seed=seed)
     bits = _information_bits(surface, prior.mixture, samples)
     smoothed = surface.smoothed()
@@ -185,7 +192,7 @@ def locate(
         states=by_state,
         information_bits=bits,
         prior_share=share,
-        abstain_reason=_abstain_reason(share, bits, model),
+        abstain_reason=_abstain_reason(share if heard is None else 0.0, bits, model),
         is_calibrated=model.is_calibrated,
         surface=surface,
         region_thresholds=region_thresholds(log_density, model.region_levels),

@@ -22,19 +22,24 @@ class HeldOut:
         group: label of each photo, Q of them.
         similarity: (Q, K), -inf where fewer than K are left.
         neighbor_lonlat: places of the neighbors, (Q, K, 2).
+        embedding: of the photos, (Q, D); None where nothing but their neighbors is asked about.
     """
 
     lonlat: NDArray[np.float64]
     group: NDArray[np.str_]
     similarity: NDArray[np.float64]
     neighbor_lonlat: NDArray[np.float64]
+    embedding: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.lonlat)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "HeldOut":
         """Some of the photos, by index or by mask."""
-        return HeldOut(self.lonlat[rows], self.group[rows], self.similarity[rows], self.neighbor_lonlat[rows])
+        return HeldOut(
+            self.lonlat[rows], self.group[rows], self.similarity[rows], self.neighbor_lonlat[rows],
+            None if self.embedding is None else self.embedding[rows],
+        )  # fmt: skip
 
 
 def held_out(
@@ -72,7 +77,9 @@ def held_out(
         similarity[row, : len(near.similarity)] = near.similarity
         places[row, : len(near.lonlat)] = near.lonlat
         progress(row + 1, len(lonlat))
-    return HeldOut(lonlat, np.array(groups, dtype=str), similarity, places)
+    return HeldOut(
+        lonlat, np.array(groups, dtype=str), similarity, places, np.asarray(embeddings, np.float32)
+    )
 
 
 def held_out_from(

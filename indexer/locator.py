@@ -6,14 +6,16 @@ photos were told another place or group: then it was fitted on what was not true
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..encoders.errors import NothingToLocateWith
-from .calibrate import fit_surface_model
+from .evidence import Evidence
 from .filters import Filter
+from .fitted import Fitted, fit_geolocation
 from .gallery import Gallery, Neighborhood
 from .geolocate import Location, locate
 from .held_out import K, held_out_from
@@ -21,7 +23,11 @@ from .prior import Prior
 from .sketch import Sketch
 from .surface_model import SurfaceModel, default_surface_model
 
-FORMAT = 2
+if TYPE_CHECKING:  # it loads torch
+    from ..encoders.location import LocationEmbedder
+
+FORMAT = 3
+EVIDENCE = "evidence.safetensors"
 MAX_CHANGED = 0.1  # share of photos that may come or go before it is fitted again
 MIN_PHOTOS = 30  # below, a fit would follow single photos, and the default model is used
 
@@ -32,6 +38,7 @@ class Locator:
     Args:
         gallery: with photos of known place.
         is_refitted: fit anew, whatever is stored.
+        places: loads the location encoder through which photos speak of places; ours by default.
         progress: called with the photos done and their number while fitting.
 
     Raises:
@@ -43,6 +50,7 @@ class Locator:
         gallery: Gallery,
         *,
         is_refitted: bool = False,
+        places: "Callable[[], LocationEmbedder] | None" = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.gallery = gallery
@@ -53,7 +61,17 @@ class Locator:
                 "photos with GPS in their EXIF, or a table with columns image, lon, lat"
             )
         stored = None if is_refitted else self._stored(n_placed)
-        self.prior, self.model = stored or self._fitted(n_placed, progress)
+        self.fitted = stored or self._fitted(n_placed, places or _location_encoder, progress)
+
+    @property
+    def prior(self) -> Prior:
+        """Density of the gallery's photos."""
+        return self.fitted.prior
+
+    @property
+    def model(self) -> SurfaceModel:
+        """What neighbors and evidence are worth."""
+        return self.fitted.model
 
     def locate(
         self, embedding: ArrayLike, *, k: int = K, filter: Filter | None = None, **names: Any
@@ -70,9 +88,14 @@ class Locator:
             The answer, and the neighbors it rests on.
         """
         near = self.gallery.locate_neighbors(embedding, k, filter=filter)
-        return locate(near.similarity, near.lonlat, self.prior, self.model, **names), near
+        return self.locate_among(near, embedding, **names), near
 
-    def _stored(self, n_placed: int) -> tuple[Prior, SurfaceModel] | None:
+    def locate_among(self, near: Neighborhood, embedding: ArrayLike, **names: Any) -> Location:
+        """Locate one photo by neighbors that are at hand; see `locate`."""
+        heard = self.fitted.heard(np.asarray(embedding, dtype=np.float32))
+        return locate(near.similarity, near.lonlat, self.prior, self.model, heard=heard, **names)
+
+    def _stored(self, n_placed: int) -> Fitted | None:
         """What was fitted before, if it still holds."""
         path = self.gallery.folder / "calibration.json"
         try:
@@ -80,9 +103,15 @@ class Locator:
             if stored["format"] != FORMAT:
                 return None
             known = Sketch(int(stored["n_placed"]), stored["sketch"])
-            fitted = Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
+            prior, model = Prior.from_dict(stored["prior"]), SurfaceModel.from_dict(stored["model"])
         except (OSError, ValueError, TypeError, KeyError):  # none, or a damaged one
             return None
+        evidence = None
+        if model.evidence_weights:
+            evidence = Evidence.load(self.gallery.folder / EVIDENCE, prior, made_for=stored["evidence"])
+            if evidence is None:
+                return None
+        fitted = Fitted(prior, model, evidence)
         if stored["ledger"] == self.gallery.ledger.version:  # nothing has happened since
             return fitted
         now = Sketch.of(self.gallery.find(Filter(is_placed=True)))
@@ -92,25 +121,32 @@ class Locator:
         self.gallery.keep("calibration.json", json.dumps(stored | {"ledger": self.gallery.ledger.version}))
         return fitted
 
-    def _fitted(self, n_placed: int, progress: Callable[[int, int], None]) -> tuple[Prior, SurfaceModel]:
+    def _fitted(
+        self,
+        n_placed: int,
+        places: "Callable[[], LocationEmbedder]",
+        progress: Callable[[int, int], None],
+    ) -> Fitted:
         version = self.gallery.ledger.version
         photos, lonlat = self.gallery.placed()
         groups = [photo.group or photo.id for photo in photos]
-        prior, model = Prior.from_lonlat(lonlat, groups=np.array(groups)), default_surface_model()
+        fitted = Fitted(Prior.from_lonlat(lonlat, groups=np.array(groups)), default_surface_model())
         if n_placed >= MIN_PHOTOS:
             sample = held_out_from(self.gallery, progress=progress)
-            model = fit_surface_model(
-                sample.similarity,
-                sample.neighbor_lonlat,
-                sample.lonlat,
-                lonlat,
-                groups=sample.group.tolist(),
-                gallery_groups=groups,
-            )
+            fitted = fit_geolocation(sample, lonlat, groups, places, prior=fitted.prior)
+        made_for = uuid4().hex
+        if fitted.evidence is not None and not self.gallery.is_read_only:
+            fitted.evidence.save(self.gallery.folder / EVIDENCE, made_for=made_for)
         sketch = Sketch.of(photos)
         stored = {
             "format": FORMAT, "ledger": version, "n_placed": sketch.n_photos, "sketch": sketch.facts,
-            "prior": prior.to_dict(), "model": model.to_dict(),
+            "prior": fitted.prior.to_dict(), "model": fitted.model.to_dict(), "evidence": made_for,
         }  # fmt: skip
         self.gallery.keep("calibration.json", json.dumps(stored))
-        return prior, model
+        return fitted
+
+
+def _location_encoder() -> "LocationEmbedder":
+    from ..encoders.location_catalog import load_location_encoder  # it loads torch
+
+    return load_location_encoder()

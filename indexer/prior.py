@@ -21,7 +21,6 @@ _PSEUDO_PHOTOS = 2.0  # how many photos the shares above are worth
 _FINEST_RESOLUTION = 7  # h3, 2.4 km across: finer differences drown in the kernels
 _MAX_CELLS = 2000
 _MAX_HELD_OUT = 2000
-_UNIFORM_KAPPA = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ class Prior:
     @cached_property
     def mixture(self) -> Mixture:
         """The density as a mixture; only the uniform kernel when no photos are left."""
-        uniform = Mixture(np.array([[1.0, 0.0, 0.0]]), np.array([_UNIFORM_KAPPA]), np.zeros(1))
+        uniform = Mixture.uniform()
         total = self.counts.sum()
         if total == 0.0:
             return uniform

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from ..encoders.sphere import EARTH_RADIUS_KM, lonlat_of, unit_vectors
 
@@ -25,6 +26,7 @@ Floats = NDArray[np.float64]
 BANDWIDTHS_KM = (1.0, 5.0, 25.0, 100.0, 400.0, 1500.0)
 """Street, town, county, region, country, part of a continent; their shares are fitted."""
 
+_UNIFORM_KAPPA = 1e-9
 _MERGED = 0.3  # of a width: what merging adds to the variance is below 1 %
 # Kernel values at a time. They stay in the cache, and a matrix product of this size is not shared
 # among threads, which takes ten times longer where the processor has other things to do.
@@ -63,6 +65,11 @@ class Mixture:
         row, column = np.nonzero(weight > 0.0)
         kept = weight[row, column]
         return cls(centers[row], kappa_of_km(bandwidths_km)[column], np.log(kept / kept.sum()))
+
+    @classmethod
+    def uniform(cls) -> Mixture:
+        """The same density everywhere."""
+        return cls(np.array([[1.0, 0.0, 0.0]]), np.array([_UNIFORM_KAPPA]), np.zeros(1))
 
     @classmethod
     def blend(cls, parts: Sequence[tuple[float, Mixture]]) -> Mixture:
@@ -117,6 +124,15 @@ class Mixture:
         sideways = np.cos(turn)[:, None] * east + np.sin(turn)[:, None] * north
         points = (1.0 - fall)[:, None] * center + np.sqrt(fall * (2.0 - fall))[:, None] * sideways
         return _normalized(points)
+
+    def pruned(self, max_kernels: int, least_share: float) -> Mixture:
+        """The heaviest kernels, and in place of the rest the uniform density with `least_share`."""
+        order = np.argsort(-self.log_weight, kind="stable")
+        reached = np.cumsum(np.exp(self.log_weight[order])).searchsorted(1.0 - least_share)
+        kept = order[: min(int(reached) + 1, max_kernels)]
+        log_weight = self.log_weight[kept]
+        rest = Mixture(self.centers[kept], self.kappa[kept], log_weight - logsumexp(log_weight))
+        return Mixture.blend([(1.0 - least_share, rest), (least_share, Mixture.uniform())])
 
     def smoothed(self) -> Mixture:
         """The same mixture with no kernel narrower than its median kernel, weighted.

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
 from ..encoders.sphere import EARTH_RADIUS_KM, unit_vectors
 from .prior import Prior
-from .surface import BANDWIDTHS_KM, Floats, Mixture
+from .surface import BANDWIDTHS_KM, Floats, Mixture, kappa_of_km
 
 _N_COMPARED = 10  # neighbors whose lead and whose closeness to one another are evidence
 _CLOSE_KM = 1492.7  # the length scale of the GeoScore
@@ -42,6 +42,8 @@ class SurfaceModel:
         gate_weights: change of the log odds for each standard deviation of evidence.
         evidence_mean: usual evidence, (3,).
         evidence_scale: its standard deviation, (3,).
+        evidence_weights: of each source of `evidence`, (S,); none without any.
+        evidence_gate: change of the log odds of the prior where the evidence speaks too.
         region_levels: for each nominal level, the share of the density that a region must hold so
             that it covers the nominal share of truths (split conformal prediction).
         min_information_bits: abstain below so much information over the prior.
@@ -58,6 +60,8 @@ class SurfaceModel:
     gate_weights: tuple[float, ...] = (0.0, 0.0, 0.0)
     evidence_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     evidence_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    evidence_weights: tuple[float, ...] = ()
+    evidence_gate: float = 0.0
     region_levels: tuple[tuple[float, float], ...] = ((0.5, 0.5), (0.9, 0.9))
     min_information_bits: float = 0.25
     n_photos: int = 0
@@ -77,14 +81,28 @@ class SurfaceModel:
         scaled = (evidence - np.asarray(self.evidence_mean)) / np.asarray(self.evidence_scale)
         return float(expit(self.gate_bias + scaled @ np.asarray(self.gate_weights)))
 
+    def fused_prior_share(self, similarity: Floats, neighbor_lonlat: Floats) -> float:
+        """The gate where evidence speaks too."""
+        share = self.prior_share(similarity, neighbor_lonlat)
+        return share if share == 1.0 else float(expit(logit(share) + self.evidence_gate))
+
+    @property
+    def kappas(self) -> Floats:
+        """Concentrations of the kernels, (B,)."""
+        return kappa_of_km(self.bandwidths_km)
+
+    def neighbor_weights(self, similarity: Floats) -> Floats:
+        """Share of each neighbor with each bandwidth: (K,) finite -> (K, B)."""
+        tilt = bandwidth_tilt(similarity, self.evidence_mean[0], self.evidence_scale[0], self.bandwidths_km)
+        shares = softmax(np.asarray(self.bandwidth_logits) + self.sharpening * tilt, axis=-1)
+        result: Floats = softmax(similarity / self.temperature)[:, None] * shares
+        return result
+
     def neighbor_mixture(self, similarity: Floats, neighbor_lonlat: Floats) -> Mixture:
         """What the neighbors alone say; padding (-inf) is skipped. Shapes (K,) and (K, 2)."""
         found = np.isfinite(similarity)
-        similarity, centers = similarity[found], unit_vectors(neighbor_lonlat[found])
-        tilt = bandwidth_tilt(similarity, self.evidence_mean[0], self.evidence_scale[0], self.bandwidths_km)
-        shares = softmax(np.asarray(self.bandwidth_logits) + self.sharpening * tilt, axis=-1)
-        weight = softmax(similarity / self.temperature)[:, None] * shares
-        return Mixture.of_weights(centers, self.bandwidths_km, weight)
+        centers = unit_vectors(neighbor_lonlat[found])
+        return Mixture.of_weights(centers, self.bandwidths_km, self.neighbor_weights(similarity[found]))
 
     def surface(self, similarity: Floats, neighbor_lonlat: Floats, prior: Prior) -> Mixture:
         """The density for one photo, p(x) above. Shapes (K,) and (K, 2).

@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 from ..errors import InvalidProbe, MissingLabels
 from ..location_catalog import load_location_encoder
 from .folds import Folds, Split, block_cells
-from .intervals import Interval, over_folds, resampled
+from .intervals import MIN_GROUPS, Interval, groups_in_folds, over_folds, resampled
 from .probe import ProbeScore, knn_accuracy, ridge_scores
 from .rows import Row, nearest_labels
 from .stack import stacked_scores
 from .tasks import Labels, Task
+
+MIN_ROWS = 50
+"""Labels of a task at least: from ten in a fold something can be told."""
+MIN_IN_FOLD = 5
+MAX_DIMENSION = 10_000
+"""Of an embedding: a probe holds matrices of its square, 0.8 GB each at this size."""
 
 Progress = Callable[[str, int, int], None]
 Seen = Literal["unseen", "related", "seen"]
@@ -70,25 +76,35 @@ class Board:
         places = [place for place, one in enumerate(self.rows) if one.row.is_baseline]
         return max(places, key=lambda place: self.rows[place].score.mean, default=None)
 
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """What is held out together: number of each row, or of its block, (N,)."""
+        if self.split.degrees is None:
+            return np.arange(len(self.labels))
+        return np.asarray(block_cells(self.labels.lonlat, self.split.degrees), dtype=np.intp)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether every fold holds blocks enough to draw among: of one block all resamples are the same."""
+        return bool(groups_in_folds(self.folds, self.groups).min() >= MIN_GROUPS)
+
     def figures(self) -> list[Figures]:
-        """Scores with intervals and gains, in the order of the rows."""
+        """Scores with intervals, where these mean something, and gains, in the order of the rows."""
         if not self.rows:
             return []
-        groups = np.arange(len(self.labels))
-        if self.split.degrees is not None:
-            groups = block_cells(self.labels.lonlat, self.split.degrees)
+        groups = self.groups
         y = self.labels.y
         truth = np.unique(y, return_inverse=True)[1] if self.task.is_class else np.asarray(y, dtype=float)
         predictions = np.stack([one.score.predictions for one in self.rows])
         draws = resampled(predictions, truth, self.folds, groups, is_class=self.task.is_class)
-        best = self.best_baseline
+        best, is_drawn = self.best_baseline, self.has_intervals
         return [
             Figures(
                 scored=one,
-                bootstrap=draws.interval(place),
+                bootstrap=draws.interval(place) if is_drawn else None,
                 folds=over_folds(one.score.per_fold),
                 gain=None if best is None else one.score.mean - self.rows[best].score.mean,
-                gain_interval=None if best is None else draws.gain(place, best),
+                gain_interval=draws.gain(place, best) if is_drawn and best is not None else None,
             )
             for place, one in enumerate(self.rows)
         ]
@@ -96,10 +112,13 @@ class Board:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """A score with its 95 % intervals, and its gain over the best baseline."""
+    """A score with its 95 % intervals, and its gain over the best baseline.
+
+    There is no bootstrap interval where a fold holds fewer blocks than `intervals.MIN_GROUPS`.
+    """
 
     scored: Scored
-    bootstrap: Interval
+    bootstrap: Interval | None
     folds: Interval
     gain: float | None
     gain_interval: Interval | None
@@ -145,9 +164,15 @@ def run_bench(
 
     Raises:
         UnknownEncoder, WeightsUnavailable: an encoder that cannot be had; before anything is scored.
+        InvalidProbe: one whose embedding is too long to be probed; or labels that cannot be read.
     """
     encoders = {name: load_location_encoder(name) for name in _names(rows)}
     for name, encoder in encoders.items():
+        if encoder.dimension > MAX_DIMENSION:
+            raise InvalidProbe(
+                f"{name} gives {encoder.dimension:,} numbers a row; a probe takes {MAX_DIMENSION:,} at most,"
+                " since it holds matrices of the square of that"
+            )
         bench.encoders[name] = {
             "dimension": encoder.dimension,
             "fingerprint": encoder.fingerprint,
@@ -159,13 +184,20 @@ def run_bench(
         except MissingLabels as error:
             bench.notes.append(f"skipped: {error}")
             continue
+        bench.notes += labels.notes
+        if len(labels) < MIN_ROWS:
+            bench.notes.append(
+                f"skipped: task {task.name}: {len(labels)} labels are too few to measure anything;"
+                f" at least {MIN_ROWS} are needed"
+            )
+            continue
         suited = [row for row in rows if row.suits(is_class=task.is_class)]
         progress(f"{task.name}: embedding", 0, 1)
         embeddings = {name: encoders[name].encode(labels.lonlat) for name in _names(suited)}
         for split in splits if splits is not None else map(Split.named, task.splits):
             board = Board(task, split, labels, split.folds(labels.lonlat))
-            if len(np.unique(board.folds)) < 2:
-                bench.notes.append(f"skipped: task {task.name}, {split.title}: all labels fall into one fold")
+            if fault := _fault(board):
+                bench.notes.append(f"skipped: task {task.name}, {split.title}: {fault}")
                 continue
             bench.boards.append(board)
             try:
@@ -173,6 +205,21 @@ def run_bench(
             finally:
                 order = {row: place for place, row in enumerate(suited)}
                 board.rows.sort(key=lambda one: order[one.row])
+
+
+def _fault(board: Board) -> str:
+    """Why nothing can be measured on these folds; empty if it can."""
+    sizes = np.bincount(board.folds)
+    if (sizes > 0).sum() < 2:
+        return "all labels fall into one fold"
+    if (least := int(sizes[sizes > 0].min())) < MIN_IN_FOLD:
+        return f"a fold holds {least} label{'' if least == 1 else 's'} only; take blocks of another size"
+    y = board.labels.y
+    if not board.task.is_class and any(
+        np.ptp(y[board.folds == fold]) == 0.0 for fold in np.flatnonzero(sizes)
+    ):
+        return "all labels of a fold are the same, so that R² has nothing to explain"
+    return ""
 
 
 def _score(

@@ -21,6 +21,8 @@ from .folds import Folds
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
+MIN_GROUPS = 5
+"""In each fold, for an interval to be given: of fewer there are too few different resamples."""
 N_RESAMPLES = 1000
 CHUNK = 50  # resamples drawn at one time
 
@@ -75,6 +77,11 @@ def resampled(
             scores[:, start : start + len(drawn)] += part.T / len(used)
             start += len(drawn)
     return Resampled(scores)
+
+
+def groups_in_folds(folds: Folds, groups: NDArray[np.generic]) -> NDArray[np.intp]:
+    """How many groups each fold holds that holds any, (F,)."""
+    return np.array([len(np.unique(groups[folds == fold])) for fold in np.unique(folds)], dtype=np.intp)
 
 
 def over_folds(per_fold: Floats) -> Interval:

@@ -126,14 +126,14 @@ def knn_accuracy(features: ArrayLike, y: ArrayLike, folds: Folds, *, k: int = 5)
         features: (N, D); distances are Euclidean after z-scoring on the training rows.
         y: (N,) labels of any kind.
         folds: label of each row's fold, (N,); rows labeled -1 are left out.
-        k: votes; a tie goes to the class that sorts first.
+        k: votes, at most as many as training rows; a tie goes to the class that sorts first.
     """
     X, target, used = _checked(features, y, folds, True)
     predictions = np.zeros(len(X), dtype=np.intp)
     for fold in used:
         train, test = np.flatnonzero((folds != fold) & (folds >= 0)), np.flatnonzero(folds == fold)
         mean, spread = X[train].mean(axis=0), np.maximum(X[train].std(axis=0, ddof=1), np.float32(1e-6))
-        near = nearest_rows((X[train] - mean) / spread, (X[test] - mean) / spread, k)
+        near = nearest_rows((X[train] - mean) / spread, (X[test] - mean) / spread, min(k, len(train)))
         votes = np.asarray(target.values, dtype=np.intp)[train[near]]
         counts = np.zeros((len(test), target.n_columns), dtype=np.int32)
         np.add.at(counts, (np.arange(len(test))[:, None], votes), 1)

@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import InvalidProbe, MissingLabels
-from ..sphere import as_lonlat
+from ..errors import MissingLabels
+from .label_tables import Floats, read_table
 from .maps import climate_classes, countries_on_land
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels at places: lonlat (N, 2) degrees, y (N,), values or names of classes."""
+    """Labels at places: lonlat (N, 2) degrees, y (N,), values or names of classes.
+
+    `notes` say what was left out, a line each.
+    """
 
     lonlat: Floats
     y: NDArray[Any]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -38,7 +39,7 @@ class Labels:
         if n is None or n >= len(self):
             return self
         rows = np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False))
-        return Labels(self.lonlat[rows], self.y[rows])
+        return Labels(self.lonlat[rows], self.y[rows], self.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,63 +109,24 @@ def read_labels(
 ) -> Labels:
     """Read labels from a CSV (also .gz) or Parquet file.
 
-    Rows without a finite label are left out, as the protocol does; the country code NA is a label.
+    Rows without a finite label are left out, as the protocol does, and so are rows without a place;
+    both are counted in the notes. The country code NA is a label.
 
     Args:
         path: the file.
-        target: column of the labels.
-        lon: column of longitudes, degrees; case does not matter. So with `lat`.
-        lat: column of latitudes.
+        target: column of the labels; case does not matter.
+        lon: column of longitudes, degrees; left at its default, longitude, lng and long will do, too.
+        lat: column of latitudes; so will latitude.
         log: take natural logarithms; all labels must be positive.
         classification: labels are names.
         scale: divide values by it.
 
     Raises:
-        InvalidProbe: no such file or column, or labels that are no numbers.
-        InvalidCoordinate: a place that is not on Earth.
+        InvalidProbe: no such file or column, labels that are no numbers, or no row with both.
+        UnknownColumns: it is not plain which columns hold the coordinates.
+        InvalidCoordinate: most rows fit the Earth only with lon and lat exchanged.
     """
-    table = _table(path)
-    columns = {str(name).lower(): name for name in reversed(list(table.columns))}
-    columns |= {str(name): name for name in table.columns}
-    missing = [name for name in (lon, lat, target) if name not in columns and name.lower() not in columns]
-    if missing:
-        raise InvalidProbe(
-            f"{path}: no column {missing[0]!r}; there are {', '.join(map(str, table.columns))}"
-        )
-    places, labels = (
-        [columns.get(name, columns.get(name.lower())) for name in (lon, lat)],
-        table[columns.get(target, columns.get(target.lower()))],
-    )
-    lonlat = as_lonlat(np.stack([_numbers(table[name], path) for name in places], axis=-1))
-    if classification:
-        names = labels.astype(str).to_numpy(dtype=str)
-        kept = names != ""
-        return Labels(lonlat[kept], names[kept])
-    values = _numbers(labels, path) / scale
-    kept = np.isfinite(values)
-    if log and (values[kept] <= 0.0).any():
-        raise InvalidProbe(f"{path}: {target} has values that are not positive and have no logarithm")
-    return Labels(lonlat[kept], np.log(values[kept]) if log else values[kept])
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() in (".parquet", ".geoparquet"):
-            return pd.read_parquet(path)
-        return pd.read_csv(path, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise InvalidProbe(f"{path}: no such file") from error
-    except Exception as error:  # pandas and pyarrow have an error family each
-        raise InvalidProbe(f"{path}: not a CSV or Parquet table: {error}") from error
-
-
-def _numbers(column: pd.Series[Any], path: Path) -> Floats:
-    """A column as numbers; an empty cell is NaN."""
-    cells = column.replace("", np.nan) if column.dtype == object or str(column.dtype) == "str" else column
-    try:
-        return np.asarray(pd.to_numeric(cells), dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise InvalidProbe(f"{path}: column {column.name!r} is not numeric: {error}") from error
+    return Labels(*read_table(path, target, (lon, lat), is_log=log, is_class=classification, scale=scale))
 
 
 def own_task(

@@ -303,7 +303,8 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
         "AnotherRun", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger", "DecoderUnavailable",
-        "GalleryLocked", "InvalidGalleryName", "InvalidOption", "InvalidProbe", "InvalidSettings",
+        "GalleryLocked", "InvalidCells", "InvalidGalleryName", "InvalidOption", "InvalidProbe",
+        "InvalidSettings",
         "MissingLabels", "PlaceprintError", "ReadOnlyGallery", "StoreUnavailable",
         "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownEncoder", "UnknownGallery",
         "UnreadableSource", "UnwritableFile", "WeightsUnavailable",

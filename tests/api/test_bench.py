@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from program import Answer, run_program
 
+from placeprint.api.bench_plot import _dot, _legend
 from placeprint.encoders.probes import bench as probe_bench
+from placeprint.encoders.probes.bench import Bench, Figures, Scored, run_bench
+from placeprint.encoders.probes.folds import Split
+from placeprint.encoders.probes.probe import ProbeScore
+from placeprint.encoders.probes.rows import Row
+from placeprint.encoders.probes.tasks import own_task
 
 QUICK = ("--rows", "knn5,sincos,neighbors", "--splits", "random,block2")
 
@@ -48,6 +55,70 @@ def test_ones_own_labels_are_scored_and_reported(labels: Path, tmp_path: Path) -
     assert f"{rows['knn5']['score']:.3f}" in text
     with Image.open(tmp_path / "report" / "location.png") as picture:
         assert picture.width > 500
+
+
+def test_where_few_blocks_are_there_is_no_interval(labels: Path, tmp_path: Path) -> None:
+    words = ("--labels", "rents.csv", "--target", "rent", "--rows", "knn5,sincos,sh-5", "--out", "report")
+    answer = bench(tmp_path, *words, "--splits", "random,block4")
+    assert answer.returncode == 0, answer.stderr
+    report = json.loads((tmp_path / "report" / "location.json").read_text())
+    random, blocks = report["boards"]
+    assert all(row["bootstrap_95"] and row["gain_95"] for row in random["rows"])
+    assert all(row["bootstrap_95"] is None and row["gain_95"] is None for row in blocks["rows"])
+    for text in (answer.stdout, (tmp_path / "report" / "location.md").read_text()):
+        assert "[–] no interval, since a fold holds fewer than 5 blocks" in " ".join(text.split())
+        knn = next(line for line in text.splitlines() if line.strip("| ").startswith("knn5"))
+        assert knn.count("[") == 2 and knn.count("[–]") == 1
+
+
+def test_a_table_as_embed_takes_it(labels: Path, tmp_path: Path) -> None:
+    lines = labels.read_text().replace(",", ";").replace("lon;lat", "Longitude;LAT", 1).splitlines()
+    lines[3] = ";" + lines[3].partition(";")[2]
+    labels.write_text("\n".join(lines) + "\n")
+    words = ("--labels", "rents.csv", "--target", "rent", "--rows", "knn5", "--splits", "random")
+    answer = bench(tmp_path, *words)
+    assert answer.returncode == 0, answer.stderr
+    assert "149 labels" in answer.stdout
+    told = "1 of 150 rows without a place left out, the first of them row 3: lon is missing"
+    assert told in answer.stderr
+
+
+def test_few_labels_end_with_a_clear_word(labels: Path, tmp_path: Path) -> None:
+    labels.write_text("\n".join(labels.read_text().splitlines()[:13]) + "\n")
+    for more in (("--target", "rent"), ("--target", "ward", "--classification")):
+        answer = bench(tmp_path, "--labels", "rents.csv", "--rows", "knn5,sincos,sincos+knn5", *more)
+        assert answer.returncode == 1
+        assert "12 labels are too few to measure anything; at least 50 are needed" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_the_picture_explains_what_it_draws_and_nothing_else(labels: Path, tmp_path: Path) -> None:
+    def legend(bench: Bench) -> list[str]:
+        figures = {board: board.figures() for board in bench.boards}
+        colors = {board.split.title: "k" for board in figures}
+        return [str(one.get_label()) for one in _legend(figures, colors)]
+
+    task = own_task(labels, "rent", log=True)
+    plain, blocks = Bench(), Bench()
+    run_bench(plain, [task], tmp_path, [Row.named("knn5")], splits=[Split()])
+    assert legend(plain) == ["random"]
+    run_bench(blocks, [task], tmp_path, [Row.named("sincos")], splits=[Split(4.0)])
+    blocks.boards[0].rows[0].score.per_fold[:] = -2.0
+    object.__setattr__(blocks.boards[0].rows[0].score, "mean", -2.0)
+    assert legend(blocks) == ["4° blocks", "goes on below", "no line: fewer than 5 blocks in a fold"]
+
+
+def test_an_interval_that_is_cut_ends_in_an_arrow(labels: Path) -> None:
+    def marks(low: float, mean: float) -> list[str]:
+        axes = Figure().add_subplot()
+        score = ProbeScore(mean, np.array([mean]), 1.0, np.empty((0, 1)), np.zeros(1))
+        one = Scored(Row.named("knn5"), score, "unseen", 0, 0.0)
+        _dot(axes, Figures(one, (low, 0.3), (low, 0.3), None, None), 0.0, "k")
+        return [str(line.get_marker()) for line in axes.lines if line.get_marker() != "None"]
+
+    assert marks(0.1, 0.2) == ["o"]
+    assert marks(-0.5, 0.2) == ["<", "o"]
+    assert marks(-0.5, -0.4) == ["<"]
 
 
 def test_classes_with_the_country_code_na(labels: Path, tmp_path: Path) -> None:

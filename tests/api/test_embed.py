@@ -81,6 +81,7 @@ def test_a_bad_row_ends_the_run_with_1_and_the_remedy(folder: Path) -> None:
     answer = run(folder, "bad.csv", "-o", "out.csv")
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: bad.csv: row 3: lat is missing (NaN or empty); --on-error null")
+    assert answer.stderr.rstrip().endswith("(rows count from 1, the line of column names aside)")
     assert not (folder / "out.csv").exists()
 
 
@@ -97,7 +98,10 @@ def test_bad_rows_end_with_3_and_are_counted_and_named(
     assert told[0] == "row 3: lat is missing (NaN or empty)"
     assert told[1] == "row 6: lat 'x' is not a number"
     assert told[2].startswith("row 7: lon 139.0, lat 95.0 is not on Earth")
-    assert (len(told), told[-1]) == (6, "… and 1 more rows without a place")
+    assert told[5:] == [
+        "(rows count from 1, the line of column names aside)",
+        "… and 1 more rows without a place",
+    ]
     assert len((folder / "out.csv").read_text().splitlines()) == n_rows + 1
 
 
@@ -174,3 +178,19 @@ def test_long_work_tells_of_itself_now_and_then(folder: Path, monkeypatch: pytes
     assert answer.stderr.splitlines()[-1].startswith("embedding: 100 of 100 rows, ")
     told = run(folder, "places.csv", "-o", "out.parquet", "--json", "--overwrite").stderr.splitlines()
     assert json.loads(told[-1]) == {"event": "progress", "rows": 100, "total": 100, "failed": 0}
+
+
+def test_rows_of_unusual_length_are_told(folder: Path) -> None:
+    words = ("embed", "places.csv", "-o", "out.npy", "--encoder")
+    answer = run_program(folder, *words, "sh-70")
+    assert answer.returncode == 0
+    assert "sh-70 gives 4,900 numbers a row, 0.02 MB of float32" in answer.stderr
+    refused = run_program(folder, "embed", "places.csv", "-o", "more.npy", "--encoder", "sh-150")
+    assert refused.returncode == 2
+    text = " ".join(refused.stderr.replace("│", " ").split())
+    assert "sh-150 gives 22,500 numbers a row, 0.09 MB" in text
+    assert not (folder / "more.npy").exists()
+
+
+def test_the_help_names_all_kinds_of_published_weights(folder: Path) -> None:
+    assert "sinr:FILE" in run_program(folder, "embed", "--help").stdout

@@ -140,3 +140,8 @@ def test_an_out_that_is_a_file_is_named(folder: Path) -> None:
     (folder / "file").write_text("")
     answer = train(folder, "file", *QUICK)
     assert answer.returncode == 1 and "file" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_the_help_says_that_more_epochs_are_another_run(folder: Path) -> None:
+    text = " ".join(run_program(folder, "train", "csp", "--help").stdout.replace("│", " ").split())
+    assert "more --epochs are another run" in text

@@ -6,6 +6,7 @@ from place_fakes import table_of_places
 from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import cross_validate
 
+import placeprint
 from placeprint.encoders.block_kfold import BlockKFold
 from placeprint.encoders.errors import InvalidCoordinate, InvalidOption
 from placeprint.encoders.sphere import uniform_on_sphere
@@ -56,3 +57,7 @@ def test_what_cannot_be_split_is_refused() -> None:
         next(BlockKFold(90.0).split(np.array([[1.0, 1.0], [2.0, 2.0]])))
     with pytest.raises(InvalidCoordinate, match="row 0 of 1"):
         BlockKFold().blocks(np.array([[np.nan, 1.0]]))
+
+
+def test_it_stands_among_the_names_of_the_package() -> None:
+    assert placeprint.BlockKFold is BlockKFold

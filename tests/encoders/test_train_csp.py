@@ -349,3 +349,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pyt
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(PlaceprintError, match="lower --learning-rate"):
         run_csp(made_up_pairs(), replace(RUN, learning_rate=1e30), tmp_path / "run")
+
+
+@pytest.mark.parametrize("learning_rate", [100.0, 1e4, 1e9])
+def test_a_run_that_diverges_quietly_says_so(tmp_path: Path, learning_rate: float) -> None:
+    """Temperatures that learn grow until all similarities count as equal: the loss stays finite."""
+    with pytest.raises(PlaceprintError, match=r"the run has diverged.*lower --learning-rate"):
+        run_csp(made_up_pairs(), replace(RUN, learning_rate=learning_rate), tmp_path / "run")
+    assert not (tmp_path / "run" / "location.safetensors").exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from placeprint.encoders.errors import UnknownEncoder
+from placeprint.encoders.errors import InvalidProbe, UnknownEncoder
 from placeprint.encoders.probes import bench
 from placeprint.encoders.probes.bench import Bench, Board, Scored, run_bench
 from placeprint.encoders.probes.folds import Split
@@ -157,3 +157,53 @@ def test_an_interruption_leaves_what_was_done(waves: Waves, folder: Path) -> Non
         run_bench(bench, [task("a", "x")], folder, rows("knn5", "idw10", "waves"), done=stop)
     assert [one.row.name for one in bench.boards[0].rows] == ["knn5", "idw10"]
     assert len(bench.boards[0].figures()) == 2
+
+
+def few(task: Task, n: int, y: float | None = None) -> Task:
+    def load(path: Path) -> Labels:
+        labels = task.load(path)
+        return Labels(labels.lonlat[:n], labels.y[:n] if y is None else np.full(n, y), ("2 rows left out",))
+
+    return replace(task, load=load)
+
+
+def test_few_labels_are_refused_and_what_was_left_out_is_noted(waves: Waves, folder: Path) -> None:
+    bench = Bench()
+    run_bench(bench, [few(task("a", "x"), 49)], folder, rows("knn5"), splits=[Split()])
+    assert bench.boards == []
+    assert bench.notes[0] == "2 rows left out"
+    assert "49 labels are too few to measure anything; at least 50" in bench.notes[1]
+    run_bench(bench, [few(task("a", "x"), 50)], folder, rows("knn5"), splits=[Split()])
+    assert len(bench.boards) == 1
+
+
+def test_folds_without_rows_or_spread_are_skipped(waves: Waves, folder: Path) -> None:
+    bench = Bench()
+    run_bench(bench, [few(task("a", "x"), 60, 3.0)], folder, rows("knn5"), splits=[Split()])
+    assert "all labels of a fold are the same" in bench.notes[-1]
+    lonlat = np.concatenate([np.full((58, 2), 5.0), [[50.0, 50.0], [120.0, 50.0]]])
+    lonely = replace(task("a", "x"), load=lambda path: Labels(lonlat, np.arange(60.0)))
+    run_bench(bench, [lonely], folder, rows("knn5"), splits=[Split(10.0)])
+    assert "a fold holds 1 label only" in bench.notes[-1]
+    assert bench.boards == []
+
+
+def test_an_interval_needs_blocks_to_draw_among(waves: Waves, folder: Path) -> None:
+    bench = Bench()
+    run_bench(
+        bench, [task("a", "x")], folder, rows("knn5", "waves"), splits=[Split(10.0), Split(2.0), Split()]
+    )
+    wide, narrow, single = bench.boards
+    assert not wide.has_intervals  # four blocks
+    assert [(one.bootstrap, one.gain_interval) for one in wide.figures()] == [(None, None)] * 2
+    assert wide.figures()[1].gain is not None
+    for board in (narrow, single):
+        assert board.has_intervals
+        assert all(one.bootstrap and one.bootstrap[0] < one.bootstrap[1] for one in board.figures())
+
+
+def test_embeddings_too_long_to_be_probed_are_refused(waves: Waves, folder: Path) -> None:
+    waves.dimension = 810_000
+    with pytest.raises(InvalidProbe, match="waves gives 810,000 numbers a row; a probe takes 10,000"):
+        run_bench(Bench(), [task("a", "x")], folder, rows("waves"))
+    assert waves.calls == 0

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import t as student
 
 from placeprint.encoders.probes.folds import random_folds
-from placeprint.encoders.probes.intervals import over_folds, resampled
+from placeprint.encoders.probes.intervals import groups_in_folds, over_folds, resampled
 from placeprint.encoders.probes.probe import scored
 
 
@@ -62,3 +62,8 @@ def test_folds_give_students_interval() -> None:
     low, high = over_folds(scores)
     assert (low + high) / 2 == pytest.approx(0.3)
     assert (high - low) / 2 == pytest.approx(student.ppf(0.975, 4) * scores.std(ddof=1) / np.sqrt(5))
+
+
+def test_groups_are_counted_in_the_folds_that_hold_any() -> None:
+    folds, groups = np.array([0, 0, 0, 3, 3]), np.array([7, 7, 8, 1, 1])
+    assert groups_in_folds(folds, groups).tolist() == [2, 1]

@@ -218,3 +218,10 @@ def test_what_cannot_be_measured_is_refused(rng: np.random.Generator) -> None:
         ridge_scores(X, ["a"] * 20, random_folds(20), classification=True)
     with pytest.raises(InvalidProbe, match="three folds"):
         ridge_scores(X, y, random_folds(20, n_folds=2), selection="nested")
+
+
+def test_of_few_rows_all_vote(rng: np.random.Generator) -> None:
+    for width in (2, 20):
+        features, y = rng.normal(size=(6, width)), np.array(["a", "a", "a", "a", "b", "b"])
+        found = knn_accuracy(features, y, np.array([0, 0, 1, 1, 0, 1]), k=5)
+        assert found.predictions.tolist() == [0] * 6

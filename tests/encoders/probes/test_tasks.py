@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from placeprint.encoders.errors import InvalidCoordinate, InvalidProbe, MissingLabels
+from placeprint.encoders.errors import InvalidCoordinate, InvalidProbe, MissingLabels, UnknownColumns
 from placeprint.encoders.probes.tasks import TASKS, Labels, own_task, read_labels
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -56,9 +56,62 @@ def test_what_cannot_be_read_is_named(table: Path, tmp_path: Path) -> None:
     (tmp_path / "zero.csv").write_text("lon,lat,v\n1,2,0\n")
     with pytest.raises(InvalidProbe, match="no logarithm"):
         read_labels(tmp_path / "zero.csv", "v", log=True)
-    (tmp_path / "swapped.csv").write_text("lon,lat,v\n35.7,139.7,1\n")
-    with pytest.raises(InvalidCoordinate, match="the other way round"):
+    (tmp_path / "swapped.csv").write_text("lon,lat,v\n" + "35.7,139.7,1\n" * 3)
+    with pytest.raises(InvalidCoordinate, match="exchanged"):
         read_labels(tmp_path / "swapped.csv", "v")
+    (tmp_path / "nowhere.csv").write_text("lon,lat,v\n,,1\n1,2,\n")
+    with pytest.raises(InvalidProbe, match="none of 2 rows has both"):
+        read_labels(tmp_path / "nowhere.csv", "v")
+    (tmp_path / "two.csv").write_text("lon,longitude,lng,v\n1,2,3,4\n")
+    with pytest.raises(UnknownColumns, match="name it with --lat"):
+        read_labels(tmp_path / "two.csv", "v")
+
+
+def written(table: pd.DataFrame, path: Path) -> Path:
+    table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
+def test_classes_keep_their_whole_names_beside_missing_ones(tmp_path: Path, name: str) -> None:
+    kinds = ["farm", None, "forest", "fen", None, "farm"]
+    table = pd.DataFrame({"lon": np.arange(6.0), "lat": 1.0, "kind": kinds})
+    labels = read_labels(written(table, tmp_path / name), "kind", classification=True)
+    assert labels.y.tolist() == ["farm", "forest", "fen", "farm"]
+    assert labels.lonlat[:, 0].tolist() == [0.0, 2.0, 3.0, 5.0]
+    assert labels.notes == (
+        f"{name}: 2 of 6 rows without a label in 'kind' left out, the first of them row 2",
+    )
+
+
+def test_categories_and_numbers_are_classes_too(tmp_path: Path) -> None:
+    table = pd.DataFrame({"lon": np.arange(4.0), "lat": 1.0})
+    table["kind"] = pd.Categorical(["road", None, "river", "road"])
+    table["zone"] = pd.array([7, None, 12, 7], dtype="Int64")
+    path = written(table, tmp_path / "labels.parquet")
+    assert read_labels(path, "kind", classification=True).y.tolist() == ["road", "river", "road"]
+    assert read_labels(path, "zone", classification=True).y.tolist() == ["7", "12", "7"]
+    assert read_labels(path, "zone").y.tolist() == [7.0, 12.0, 7.0]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
+def test_rows_without_a_place_are_left_out_and_counted(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({"Longitude": [1.0, np.nan, 3.0, 4.0], "Latitude": [1.0, 2.0, 95.0, 4.0]})
+    table["v"] = [10.0, 20.0, 30.0, np.nan]
+    labels = read_labels(written(table, tmp_path / name), "v")
+    assert (labels.lonlat.tolist(), labels.y.tolist()) == ([[1.0, 1.0]], [10.0])
+    assert "2 of 4 rows without a place left out, the first of them row 2: lon is missing" in labels.notes[0]
+    assert "1 of 4 rows without a label in 'v' left out, the first of them row 4" in labels.notes[1]
+    assert labels.first(1).notes == labels.notes
+
+
+@pytest.mark.parametrize(
+    "text", ["lng;lat;v\n2.5;48.5;7\n", "\ufefflng,lat,v\n2.5,48.5,7\n", "Long\tLatitude\tV\n2.5\t48.5\t7\n"]
+)
+def test_columns_are_found_as_for_embeddings(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    labels = read_labels(tmp_path / "labels.csv", "v")
+    assert (labels.lonlat.tolist(), labels.y.tolist()) == ([[2.5, 48.5]], [7.0])
 
 
 def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:

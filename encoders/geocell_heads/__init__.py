@@ -1,0 +1,1 @@
+"""Parts of geocell heads: partitions, levels, offsets, objectives, fitting, files, figures, clusters."""

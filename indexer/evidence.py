@@ -1,0 +1,134 @@
+"""What a photo itself says about the places of a support, beside its neighbors.
+
+A source gives each place a number, the logarithm of how much likelier the photo is there than the
+prior would have it, up to a term of the photo alone. So sources can be weighed and added: a
+logarithmic opinion pool (Genest and Zidek 1986). Letters: A centers of the support, n photos,
+D image numbers, p axes of the location head, C geocells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..encoders.location_head import Axes, LocationHead
+from .prior import Prior
+from .support import Support
+from .surface import Floats
+
+FORMAT = "placeprint-evidence-1"
+
+_Matrix = NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Something that can say of each place how much a photo speaks for it."""
+
+    @property
+    def name(self) -> str:
+        """As it stands beside its weight."""
+
+    def log_ratios(self, embeddings: _Matrix) -> _Matrix:
+        """At the centers of the support, (n, D) -> (n, A)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceSource:
+    """A location head with the places of a support; it needs no location encoder any more.
+
+    Attributes:
+        image: axes of the image embeddings.
+        weight: of the head, (k, p).
+        keys: the support's centers on the head's axes, (A, p).
+    """
+
+    image: Axes
+    weight: _Matrix
+    keys: _Matrix
+
+    name = "location head"
+
+    @classmethod
+    def of(cls, head: LocationHead, place_embeddings: _Matrix) -> PlaceSource:
+        """Bind a head to places, (A, E)."""
+        return cls(head.image, head.weight, head.keys(place_embeddings))
+
+    def log_ratios(self, embeddings: _Matrix) -> _Matrix:
+        """At the centers, (n, D) -> (n, A)."""
+        queries = np.matmul(self.image(embeddings), self.weight, dtype=np.float32)
+        result: _Matrix = np.matmul(queries, self.keys.T, dtype=np.float32)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A support and the sources that speak about it.
+
+    Attributes:
+        support: the places.
+        sources: in the order of the model's weights.
+    """
+
+    support: Support
+    sources: tuple[PlaceSource, ...]
+
+    def log_ratios(self, embeddings: _Matrix) -> NDArray[np.float32]:
+        """Of each source at each center: (n, D) -> (S, n, A)."""
+        rows = np.atleast_2d(np.asarray(embeddings, dtype=np.float32))
+        return np.stack([source.log_ratios(rows) for source in self.sources])
+
+    def save(self, path: Path, *, made_for: str) -> None:
+        """Write everything but the prior, which is kept with the model under the same `made_for`."""
+        (source,) = self.sources
+        tensors = {
+            "drawn": self.support.drawn,
+            "drawn_km": self.support.drawn_km,
+            "image_mean": source.image.mean,
+            "image_basis": source.image.basis,
+            "weight": source.weight,
+            "keys": source.keys,
+        }
+        temporary = path.with_suffix(".partial")
+        save_file(
+            {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
+            temporary,
+            metadata={"format": FORMAT, "made_for": made_for},
+        )
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, prior: Prior, *, made_for: str) -> Evidence | None:
+        """Read what `save` wrote; None when there is no such file, or it was made for another model."""
+        try:
+            with safe_open(path, "numpy") as file:
+                if file.metadata() != {"format": FORMAT, "made_for": made_for}:
+                    return None
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            support = Support(prior, tensors["drawn"], tensors["drawn_km"])
+            source = PlaceSource(
+                Axes(tensors["image_mean"], tensors["image_basis"]), tensors["weight"], tensors["keys"]
+            )
+        except (OSError, SafetensorError, KeyError, ValueError):  # none, or a damaged one
+            return None
+        return cls(support, (source,)) if len(source.keys) == len(support) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the evidence says of one photo, ready to be joined with its neighbors.
+
+    Attributes:
+        support: the places.
+        log_ratios: of each source at each center, (S, A).
+        log_weight: of the centers, (A,): those of the prior, perhaps without the photo's own group.
+    """
+
+    support: Support
+    log_ratios: _Matrix
+    log_weight: Floats

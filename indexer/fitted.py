@@ -1,0 +1,169 @@
+"""Everything a gallery's geolocation rests on, fitted on its own photos.
+
+Each photo is predicted by what cannot know it: neighbors of other groups, a prior without its group,
+and a location head fitted on the other folds of groups. Letters: Q photos held out, N photos of the
+gallery, n photos the head is fitted on, A centers of the support, D image numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders.location_head import fit_over_penalties
+from ..encoders.sphere import lonlat_of
+from .calibrate import conformal_level, fit_surface_model, mass_above
+from .evidence import Evidence, Heard, PlaceSource
+from .fusion import fit_fusion, fused_surface, fusion_data
+from .held_out import HeldOut
+from .prior import Prior
+from .support import Support
+from .surface import Floats, Mixture
+from .surface_model import SurfaceModel
+
+if TYPE_CHECKING:  # it loads torch
+    from ..encoders.location import LocationEmbedder
+
+MIN_PHOTOS = 500
+"""Fewer photos, or of fewer than `MIN_GROUPS` groups, teach a location head nothing that holds."""
+
+MIN_GROUPS = 40
+_N_CONTRAST = 1000
+_N_FOLDS = 4
+_MAX_FUSION_PHOTOS = 1000
+_MAX_LEVEL_PHOTOS = 500
+
+Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A gallery's prior, model and evidence.
+
+    Attributes:
+        prior: density of its photos.
+        model: of neighbors, and of the evidence's worth.
+        evidence: what photos themselves say; None for small galleries, or where it does not pay.
+    """
+
+    prior: Prior
+    model: SurfaceModel
+    evidence: Evidence | None = None
+
+    def heard(self, embedding: NDArray[np.floating], *, prior: Prior | None = None) -> Heard | None:
+        """What the evidence says of one photo, (D,); None without any.
+
+        Args:
+            embedding: by the gallery's encoder.
+            prior: without the photo's own group, when it is in the gallery.
+        """
+        if self.evidence is None:
+            return None
+        support = self.evidence.support
+        ratios = self.evidence.log_ratios(np.asarray(embedding, dtype=np.float32))[:, 0]
+        return Heard(support, ratios, support.log_weights(prior))
+
+    def surface(
+        self, similarity: Floats, neighbor_lonlat: Floats, prior: Prior, heard: Heard | None
+    ) -> Mixture:
+        """The density for one photo; shapes (K,) and (K, 2)."""
+        if heard is None:
+            return self.model.surface(similarity, neighbor_lonlat, prior)
+        return fused_surface(self.model, similarity, neighbor_lonlat, heard)
+
+
+def fit_geolocation(
+    sample: HeldOut,
+    lonlat: Floats,
+    groups: Sequence[str],
+    places: Callable[[], LocationEmbedder] | None,
+    *,
+    levels: Sequence[float] = (0.5, 0.9),
+    prior: Prior | None = None,
+    stage: Stage = lambda what: None,
+) -> Fitted:
+    """Fit all of it.
+
+    Args:
+        sample: photos of the gallery, with neighbors that cannot know them.
+        lonlat: places of the whole gallery, (N, 2).
+        groups: their groups, (N,).
+        places: loads the location encoder, when there are photos enough; None for neighbors alone.
+        levels: nominal levels of the regions to calibrate.
+        prior: of the gallery, when it is at hand.
+        stage: told what is being done.
+    """
+    prior = prior or Prior.from_lonlat(lonlat, groups=np.asarray(groups))
+    n_groups = len(np.unique(sample.group))
+    is_heard = places is not None and sample.embedding is not None
+    is_heard = is_heard and len(sample) >= MIN_PHOTOS and n_groups >= MIN_GROUPS
+    model = fit_surface_model(
+        sample.similarity, sample.neighbor_lonlat, sample.lonlat, lonlat,
+        groups=sample.group.tolist(), gallery_groups=list(groups), levels=() if is_heard else levels,
+    )  # fmt: skip
+    if not is_heard or places is None:
+        return Fitted(prior, model)
+    stage("what photos say of places")
+    return _with_evidence(Fitted(prior, model), sample, lonlat, np.asarray(groups), places(), levels, stage)
+
+
+def _with_evidence(
+    fitted: Fitted,
+    sample: HeldOut,
+    lonlat: Floats,
+    groups: NDArray[np.str_],
+    places: LocationEmbedder,
+    levels: Sequence[float],
+    stage: Stage,
+) -> Fitted:
+    assert sample.embedding is not None
+    prior, model = fitted.prior, fitted.model
+    support = Support.of_prior(prior)
+    contrast = places.encode(lonlat_of(prior.mixture.sample_vectors(_N_CONTRAST, seed=1)))
+    folds = group_folds(sample.group, _N_FOLDS)
+    head, heads = fit_over_penalties(sample.embedding, places.encode(sample.lonlat), contrast, folds)
+    centers = places.encode(lonlat_of(support.centers))
+    stage("how much it is worth")
+    rows = _spread(len(sample), _MAX_FUSION_PHOTOS)
+    part = sample.take(rows)
+    assert part.embedding is not None
+    ratios = np.empty((1, len(rows), len(support)), dtype=np.float32)
+    for fold, one in enumerate(heads):
+        own = folds[rows] == fold
+        ratios[0, own] = PlaceSource.of(one, centers).log_ratios(part.embedding[own])
+    log_weight = np.empty((len(rows), len(support)))
+    for group in np.unique(part.group):
+        own = part.group == group
+        log_weight[own] = support.log_weights(prior.without(lonlat[groups == group]))
+    data = fusion_data(model, part.similarity, part.neighbor_lonlat, part.lonlat, support, log_weight, ratios)
+    model = fit_fusion(model, data)
+    if any(model.evidence_weights):
+        fused = Fitted(prior, model, Evidence(support, (PlaceSource.of(head, centers),)))
+    else:
+        fused = Fitted(prior, replace(model, evidence_weights=(), evidence_gate=0.0))
+    stage("how large the regions must be")
+    mass = []
+    for row in _spread(len(part), _MAX_LEVEL_PHOTOS):
+        without = prior.without(lonlat[groups == part.group[row]])
+        heard = Heard(support, ratios[:, row], log_weight[row]) if fused.evidence else None
+        surface = fused.surface(part.similarity[row], part.neighbor_lonlat[row], without, heard)
+        mass.append(mass_above(part.lonlat[row], surface))
+    calibrated = tuple((float(level), conformal_level(np.array(mass), level)) for level in levels)
+    return replace(fused, model=replace(fused.model, region_levels=calibrated))
+
+
+def group_folds(group: NDArray[np.str_], n_folds: int, *, seed: int = 0) -> NDArray[np.intp]:
+    """Fold of each photo; a group lies in one fold."""
+    names, number = np.unique(group, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    fold: NDArray[np.intp] = order[number] % n_folds
+    return fold
+
+
+def _spread(n: int, at_most: int) -> NDArray[np.intp]:
+    """Up to so many of n rows, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.intp))
