@@ -180,10 +180,11 @@ def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
         console.say("report", out=str(out), **report)
         return
     _print_table(f"{report['photos']['test']} photos of held-out groups", report["rows"], _SHOWN)
+    targets = report["targets"]
     console.out.print(
         f"{report['cells']} cells, {report['cells_with_photos']} with training photos; "
-        f"τ {report['tau_km']:.0f} km, targets of {report['targets']['entropy']:.2f} nats, {report['targets']['top_cell_mass']:.0%} "
-        f"on one cell; weight decay {report['weight_decay']:g}, temperature {report['temperature']:.2f}",
+        f"τ {report['tau_km']:.0f} km, targets of {targets['entropy']:.2f} nats, {targets['top_cell_mass']:.0%} on one cell; "
+        f"weight decay {report['weight_decay']:g}, temperature {report['temperature']:.2f}",
         soft_wrap=True,
     )
     console.out.print(f"head: {out / 'geocell-head.safetensors'}", soft_wrap=True)

@@ -92,7 +92,7 @@ def pigeon_targets(
         cells: the partition.
         tau_km: τ, above 0.
         reference: g is the center of the cell that holds x, as in the paper, where a nearer center gets
-            a weight above 1; or the nearest center, as in their code.
+            a weight above 1, without bound where cells are wide; or the nearest center, as in their code.
 
     Raises:
         InvalidOption: τ or the reference has no meaning.

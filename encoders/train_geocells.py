@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from .csp_sampling import Pairs
 from .geocell_head import GeocellHead
 from .geocell_heads.figures import best_expected, cell_figures, nearest_image, place_figures, top_cells
-from .geocell_heads.fitting import calibrate, validation_nll
+from .geocell_heads.fitting import calibrate, place_nll
 from .geocell_heads.partition import Partition
 from .geocell_heads.settings import HeadRun
 from .geocell_heads.training import PARTS, Material, decays_of, fit_one
@@ -146,6 +147,7 @@ def rows_of(material: Material, head: GeocellHead, prototypes: Prototypes, tempe
 def target_figures(material: Material) -> dict[str, float]:
     """Mean entropy (nats) and mean largest share of the training photos' targets."""
     targets = material.targets[material.rows(0)]
+    targets = csr_array(targets / targets.sum(axis=1)[:, None])  # PIGEON's do not sum to 1
     return {
         "entropy": float(target_entropy(targets).mean()),
         "top_cell_mass": float(top_cell_mass(targets).mean()),
@@ -165,6 +167,6 @@ def _best_fit(material: Material, run: HeadRun, out: Path, show: Show) -> tuple[
             head, fit = fit_one(material, run, decay, show=lambda record: show(dict(record), run.rounds))
             head.card = {"nll": fit.nll, "best_round": fit.best_round, "log": fit.log}
             head.save(path)
-        heads.append((validation_nll(head, material.examples(1)), decay, head))
+        heads.append((place_nll(head, material.examples(1)), decay, head))
     _, decay, head = min(heads, key=lambda one: one[:2])
     return head, decay

@@ -32,7 +32,7 @@ MIN_PHOTOS = 500
 """Fewer photos, or of fewer than `MIN_GROUPS` groups, teach a location head nothing that holds."""
 
 MIN_GROUPS = 40
-_N_CONTRAST = 1000
+_N_CONTRAST = 2000
 _N_FOLDS = 4
 _MAX_FUSION_PHOTOS = 1000
 _MAX_LEVEL_PHOTOS = 500

@@ -36,22 +36,27 @@ _BLOCK = 64
 
 
 def fused_surface(
-    model: SurfaceModel, similarity: Floats, neighbor_lonlat: Floats, heard: Heard, *, max_kernels: int = 4000
+    model: SurfaceModel,
+    similarity: Floats,
+    neighbor_lonlat: Floats,
+    heard: Heard,
+    *,
+    least_share: float = LEAST_SHARE,
 ) -> Mixture:
     """The density p(x) above for one photo; shapes (K,) and (K, 2)."""
     score = np.asarray(model.evidence_weights) @ heard.log_ratios
     gate = model.fused_prior_share(similarity, neighbor_lonlat)
-    near = model.neighbor_mixture(similarity, neighbor_lonlat)
     far = heard.support.mixture(heard.log_weight + score)
     log_far = np.log(gate) + logsumexp(heard.log_weight + score)
     parts = [(log_far, far)]
     if gate < 1.0:
+        near = model.neighbor_mixture(similarity, neighbor_lonlat)
         log_weight = near.log_weight + score[heard.support.rows_near(near.centers)]
         log_near = np.log1p(-gate) + logsumexp(log_weight)
         parts.append((log_near, Mixture(near.centers, near.kappa, log_weight - logsumexp(log_weight))))
     total = logsumexp([log_share for log_share, _ in parts])
     joined = Mixture.blend([(float(np.exp(log_share - total)), part) for log_share, part in parts])
-    return joined.pruned(max_kernels, LEAST_SHARE)
+    return joined.pruned(least_share)
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,11 +125,11 @@ class Mixture:
         points = (1.0 - fall)[:, None] * center + np.sqrt(fall * (2.0 - fall))[:, None] * sideways
         return _normalized(points)
 
-    def pruned(self, max_kernels: int, least_share: float) -> Mixture:
-        """The heaviest kernels, and in place of the rest the uniform density with `least_share`."""
+    def pruned(self, least_share: float) -> Mixture:
+        """Without the lightest kernels, and in their place the uniform density with `least_share`."""
         order = np.argsort(-self.log_weight, kind="stable")
         reached = np.cumsum(np.exp(self.log_weight[order])).searchsorted(1.0 - least_share)
-        kept = order[: min(int(reached) + 1, max_kernels)]
+        kept = order[: int(reached) + 1]
         log_weight = self.log_weight[kept]
         rest = Mixture(self.centers[kept], self.kappa[kept], log_weight - logsumexp(log_weight))
         return Mixture.blend([(1.0 - least_share, rest), (least_share, Mixture.uniform())])

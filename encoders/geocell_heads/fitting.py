@@ -1,7 +1,9 @@
 """Fit a head: minimize the objective on the training photos, stop where the validation is best.
 
-The validation asks for the mean log-likelihood of the cell that holds each photo, whatever the targets
-were, so that runs of different smoothing are chosen by the same question. Everything random is a function
+The validation asks for the mean log-likelihood of the photos' places, whatever the targets were, so that
+runs of different smoothing are chosen by the same question. Of places, not of cells: groups held out often
+lie in cells without a training photo, whose own probability only falls as a head learns, while that of
+the cells around them rises. Everything random is a function
 of seed and round, and L-BFGS draws nothing: the same photos and settings give the same head, on the same
 machine with the same number of threads.
 
@@ -17,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
+from scipy.special import log_softmax, logsumexp
 from torch import Tensor
 
 from ..csp_sampling import epoch_batches, torch_seed
 from ..geocell_head import GeocellHead
+from ..sphere import EARTH_RADIUS_KM, great_circle_km
 from .levels import Level, LevelName
 from .objective import level_cross_entropy, offset_error, soft_cross_entropy, task_error
 from .settings import HeadRun
@@ -28,6 +32,8 @@ from .settings import HeadRun
 _Floats = NDArray[np.float64]
 _ROWS_AT_A_TIME = 4096
 _LBFGS_STEPS = 5
+KERNELS_KM = (25.0, 100.0, 400.0, 1600.0)
+"""Lengths at which a cell near the truth counts in the validation: town, region, country, continent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,7 @@ class Examples:
 
     Attributes:
         embeddings: unit rows, (n, D).
+        lonlat: their places, (n, 2).
         cell: row of the cell that holds each, (n,).
         targets: what to answer, (n, C).
         offset_km: east and north of that cell's center, (n, 2).
@@ -43,6 +50,7 @@ class Examples:
     """
 
     embeddings: NDArray[np.float32]
+    lonlat: _Floats
     cell: NDArray[np.intp]
     targets: csr_array
     offset_km: _Floats
@@ -57,7 +65,7 @@ class Fit:
     """How a fit went.
 
     Attributes:
-        nll: of the validation at its best round, nats per photo.
+        nll: `place_nll` of the validation at its best round.
         best_round: from 1; 0 if no round was better than the prior.
         log: a record for each round.
     """
@@ -140,13 +148,14 @@ def fit(
         else _adamw(head, objective, run, weight_decay)
     )
     best, best_round, log = _copy(head), 0, []
-    least = validation_nll(head, validation)
+    log_kernel = log_kernel_at(head, validation.lonlat)
+    least = place_nll(head, validation, log_kernel)
     with torch.random.fork_rng(devices=[]):
         for number in range(1, run.rounds + 1):
             head.train()
             loss = one_round(number)
             head.eval()
-            nll = validation_nll(head, validation)
+            nll = place_nll(head, validation, log_kernel)
             log.append({"round": number, "loss": loss, "validation_nll": nll, "weight_decay": weight_decay})
             show(log[-1])
             if nll < least - 1e-5:
@@ -157,26 +166,44 @@ def fit(
     return Fit(least, best_round, log)
 
 
-def validation_nll(head: GeocellHead, examples: Examples) -> float:
-    """Mean negative log-likelihood of the cells that hold the photos, nats, by the head as it is."""
-    log_p = head.log_probabilities(examples.embeddings)
-    return -float(log_p[np.arange(len(examples)), examples.cell].mean())
+def place_nll(head: GeocellHead, examples: Examples, log_kernel: _Floats | None = None) -> float:
+    """Mean negative log-likelihood of the photos' places, nats per km², by the head as it is.
+
+    Args:
+        head: asked for its probabilities.
+        examples: photos and places.
+        log_kernel: of `log_kernel_at`, if it is at hand.
+    """
+    kernel = log_kernel_at(head, examples.lonlat) if log_kernel is None else log_kernel
+    return -float(logsumexp(head.log_probabilities(examples.embeddings) + kernel, axis=1).mean())
+
+
+def log_kernel_at(head: GeocellHead, lonlat: _Floats) -> _Floats:
+    """Log-density per km² of each cell at places, (n, 2) -> (n, C): wide tails around its center.
+
+    The mean of exp(-d / s) / Z(s) over the lengths s of `KERNELS_KM`, each a density on the sphere with
+    Z(s) = 2π R² (1 + exp(-πR / s)) / (1 + (R / s)²).
+    """
+    distance = great_circle_km(lonlat[:, None], head.center_lonlat.numpy()[None])
+    ratio = EARTH_RADIUS_KM / np.array(KERNELS_KM)
+    log_z = np.log(2.0 * np.pi * EARTH_RADIUS_KM**2 * (1.0 + np.exp(-np.pi * ratio)) / (1.0 + ratio**2))
+    parts = [-distance / length - one for length, one in zip(KERNELS_KM, log_z, strict=True)]
+    log_mean: _Floats = np.logaddexp.reduce(parts, axis=0) - np.log(len(parts))
+    return log_mean
 
 
 def calibrate(head: GeocellHead, examples: Examples) -> float:
-    """Set the temperature that makes photos not trained on likeliest, and return it (Guo et al. 2017).
+    """Set the temperature that makes places of photos not trained on likeliest, and return it.
 
-    Between 0.1 and 10; a bound that is reached says that there were too few photos.
+    As Guo et al. (2017), for places instead of classes. Between 0.1 and 10; a bound that is reached says
+    that there were too few photos.
     """
     head.temperature.fill_(1.0)
-    logits = head.log_probabilities(examples.embeddings)
-    rows = np.arange(len(examples))
+    logits, kernel = head.log_probabilities(examples.embeddings), log_kernel_at(head, examples.lonlat)
 
     def nll(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        peak = scaled.max(axis=1)
-        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
-        return float((total - scaled[rows, examples.cell]).mean())
+        log_p = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(logsumexp(log_p + kernel, axis=1).mean())
 
     found = minimize_scalar(nll, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     head.temperature.fill_(float(np.exp(found.x)))

@@ -66,7 +66,7 @@ class Material:
             )
         part = part_of(pairs, run)
         if run.weights == "pigeon" and not isinstance(run.tau, str):
-            targets = pigeon_targets(pairs.lonlat, cells, run.tau)
+            targets = pigeon_targets(pairs.lonlat, cells, run.tau, reference="nearest")
         else:
             targets = smoothed_targets(pairs.lonlat, cells, run.tau, kept=run.kept)
         labels = {
@@ -88,6 +88,7 @@ class Material:
         cell = self.cell[rows]
         return Examples(
             self.pairs.images[rows],
+            self.pairs.lonlat[rows],
             cell,
             self.targets[rows],
             offsets_km(self.cells.center_lonlat[cell], self.pairs.lonlat[rows]),

@@ -1,4 +1,4 @@
-"""``placeprint train geocells``: what it prints, what it leaves, how it fails. Cells are made up and quick."""
+"""``placeprint train geocells``: what it prints, leaves, and how it fails. Cells are made up and quick."""
 
 import json
 from datetime import UTC, datetime
@@ -35,7 +35,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             gallery.add(
                 [
                     record(
-                        f"{name}-{row}", unit[row], lon=lon, lat=lat, captured_at=datetime(2020, 1 + row % 12, 3, tzinfo=UTC)
+                        f"{name}-{row}",
+                        unit[row],
+                        lon=lon,
+                        lat=lat,
+                        captured_at=datetime(2020, 1 + row % 12, 3, tzinfo=UTC),
                     )
                     for row, (lon, lat) in enumerate(lonlat.tolist())
                 ]
@@ -44,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(folder: Path, out: str, *words: str, gallery: str = "world") -> Answer:
-    return run_program(folder, "train", "geocells", "--gallery", gallery, "--out", out, "--rounds", "2", *words)
+    return run_program(
+        folder, "train", "geocells", "--gallery", gallery, "--out", out, "--rounds", "2", *words
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +110,11 @@ def test_the_same_command_again_says_how_to_go_on(folder: Path, trained: tuple[P
 def test_a_sweep_prints_each_tau(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from placeprint.encoders.geocell_heads import sweep
 
-    monkeypatch.setattr(sweep.sweep_tau, "__kwdefaults__", {**sweep.sweep_tau.__kwdefaults__, "taus": (0.0, 75.0), "seeds": (0,)})
+    monkeypatch.setattr(
+        sweep.sweep_tau,
+        "__kwdefaults__",
+        {**sweep.sweep_tau.__kwdefaults__, "taus": (0.0, 75.0), "seeds": (0,)},
+    )
     answer = train(folder, "runs/tau", "--sweep-tau")
     assert answer.returncode == 0, answer.stderr
     last = json.loads(answer.stdout.splitlines()[-1])
@@ -123,9 +133,12 @@ def test_a_sweep_prints_each_tau(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         (("--cells", "nowhere.parquet"), "nowhere.parquet"),
     ],
 )
-def test_words_without_meaning_are_named_and_leave_nothing(folder: Path, words: tuple[str, ...], told: str) -> None:
+def test_words_without_meaning_are_named_and_leave_nothing(
+    folder: Path, words: tuple[str, ...], told: str
+) -> None:
     answer = train(folder, "runs/none", *words)
-    assert answer.returncode == 1 and told in answer.stderr and "Traceback" not in answer.stderr
+    usage = 1 if "--cells" in words else 2
+    assert answer.returncode == usage and told in answer.stderr and "Traceback" not in answer.stderr
     assert not (folder / "runs" / "none").exists()
 
 

@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--splits", default="group,block")
     parser.add_argument("--folds", type=int, default=FOLDS, help="the first so many")
+    parser.add_argument("--only", default="", help="names of heads, by semicolons; all by default")
     arguments = parser.parse_args()
     file = np.load(arguments.features)
     pairs = Pairs(file["embedding"], file["lonlat"], file["group"].astype(str))
@@ -209,6 +210,8 @@ def main() -> None:
             fold = None
             named: dict[str, HeadRun | None] = {"baselines": None}
             named |= runs(with_tasks=is_group, is_full=is_group)
+            wanted = set(arguments.only.split(";")) if arguments.only else set(named)
+            named = {name: run for name, run in named.items() if name in wanted | {"baselines"}}
             for name, run in named.items():
                 path = units / f"{split}-{number}-{name.replace(' ', '-')}.json"
                 if not path.exists():
@@ -216,7 +219,7 @@ def main() -> None:
                     if run is None:
                         rows = baselines(fold)
                     else:
-                        with_prototypes = name in ("τ auto", "τ hard")
+                        with_prototypes = name == "τ auto"
                         rows = head_figures(fold, run, with_prototypes=with_prototypes)
                         rows = {f"{name}{suffix}": row for suffix, row in rows.items()}
                     path.write_text(json.dumps(rows))

@@ -11,7 +11,7 @@ from placeprint.encoders.csp_sampling import Pairs
 from placeprint.encoders.errors import InvalidOption, TooFewPairs
 from placeprint.encoders.geocell_head import GeocellHead
 from placeprint.encoders.geocell_heads.figures import place_figures
-from placeprint.encoders.geocell_heads.fitting import calibrate, validation_nll
+from placeprint.encoders.geocell_heads.fitting import calibrate, place_nll
 from placeprint.encoders.geocell_heads.settings import HeadRun
 from placeprint.encoders.geocell_heads.training import Material, begin, fit_one, part_of, train_head
 from placeprint.encoders.sphere import great_circle_km, uniform_on_sphere
@@ -55,8 +55,8 @@ def same(a: GeocellHead, b: GeocellHead) -> bool:
 def test_every_kind_of_head_learns_and_comes_out_the_same_again(cells: NearestCells, run: HeadRun) -> None:
     material = Material.of(pairs_of(), cells, run)
     head, fit = fit_one(material, run, 1e-3)
-    before = validation_nll(begin(material, run), material.examples(1))
-    assert fit.nll < before - 0.5 and fit.nll == pytest.approx(validation_nll(head, material.examples(1)))
+    before = place_nll(begin(material, run), material.examples(1))
+    assert fit.nll < before - 0.5 and fit.nll == pytest.approx(place_nll(head, material.examples(1)))
     torch.manual_seed(17)
     assert same(head, fit_one(material, run, 1e-3)[0])
 
@@ -64,7 +64,7 @@ def test_every_kind_of_head_learns_and_comes_out_the_same_again(cells: NearestCe
 def test_it_ends_as_it_was_at_the_best_round(cells: NearestCells) -> None:
     run = replace(QUICK, rounds=30, patience=4)
     _, fit = fit_one(Material.of(pairs_of(noise=1.5), cells, run), run, 0.0)
-    seen = [record["validation_nll"] for record in fit.log]
+    seen = [record["place_nll"] for record in fit.log]
     assert fit.nll == pytest.approx(min(seen)) and seen[fit.best_round - 1] == min(seen)
     assert len(seen) == min(fit.best_round + 4, 30) and fit.best_round < 30
 
@@ -141,12 +141,12 @@ def test_calibration_undoes_overconfidence(cells: NearestCells) -> None:
     material = Material.of(pairs_of(noise=0.5), cells, QUICK)
     head, _ = fit_one(material, QUICK, 1e-3)
     first = calibrate(head, material.examples(1))
-    least = validation_nll(head, material.examples(1))
+    least = place_nll(head, material.examples(1))
     with torch.no_grad():
         head.cells.weight.mul_(3.0)
         head.cells.bias.mul_(3.0)
     assert calibrate(head, material.examples(1)) == pytest.approx(3.0 * first, rel=0.01)
-    assert validation_nll(head, material.examples(1)) == pytest.approx(least, abs=1e-4)
+    assert place_nll(head, material.examples(1)) == pytest.approx(least, abs=1e-4)
 
 
 def test_groups_are_never_parted_nor_blocks(cells: NearestCells) -> None:
