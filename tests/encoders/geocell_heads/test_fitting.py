@@ -11,10 +11,10 @@ from placeprint.encoders.csp_sampling import Pairs
 from placeprint.encoders.errors import InvalidOption, TooFewPairs
 from placeprint.encoders.geocell_head import GeocellHead
 from placeprint.encoders.geocell_heads.figures import place_figures
-from placeprint.encoders.geocell_heads.fitting import calibrate, place_nll
+from placeprint.encoders.geocell_heads.fitting import calibrate, log_kernel_at, place_nll
 from placeprint.encoders.geocell_heads.settings import HeadRun
 from placeprint.encoders.geocell_heads.training import Material, begin, fit_one, part_of, train_head
-from placeprint.encoders.sphere import great_circle_km, uniform_on_sphere
+from placeprint.encoders.sphere import EARTH_AREA_KM2, great_circle_km, uniform_on_sphere
 
 QUICK = HeadRun(weight_decays=(1e-3,), rounds=8, patience=3, hidden=32, batch_size=64)
 
@@ -64,7 +64,7 @@ def test_every_kind_of_head_learns_and_comes_out_the_same_again(cells: NearestCe
 def test_it_ends_as_it_was_at_the_best_round(cells: NearestCells) -> None:
     run = replace(QUICK, rounds=30, patience=4)
     _, fit = fit_one(Material.of(pairs_of(noise=1.5), cells, run), run, 0.0)
-    seen = [record["place_nll"] for record in fit.log]
+    seen = [record["validation_nll"] for record in fit.log]
     assert fit.nll == pytest.approx(min(seen)) and seen[fit.best_round - 1] == min(seen)
     assert len(seen) == min(fit.best_round + 4, 30) and fit.best_round < 30
 
@@ -76,6 +76,29 @@ def test_what_teaches_nothing_leaves_the_prior(cells: NearestCells) -> None:
     material = Material.of(Pairs(noise, pairs.lonlat, pairs.groups), cells, run)
     head, fit = fit_one(material, run, 0.0)
     assert fit.best_round == 0 and same(head, begin(material, run).eval())
+
+
+def test_the_kernels_of_the_validation_are_densities(cells: NearestCells, rng: np.random.Generator) -> None:
+    head = begin(Material.of(pairs_of(), cells, QUICK), QUICK)
+    density = np.exp(log_kernel_at(head, uniform_on_sphere(200_000, rng)))
+    # The narrowest kernel is met by few points; the sampling error of the mean is some percent.
+    np.testing.assert_allclose(density.mean(axis=0) * EARTH_AREA_KM2, 1.0, atol=0.15)
+
+
+def test_a_guess_next_door_counts_though_the_right_cell_is_unlikely(cells: NearestCells) -> None:
+    material = Material.of(pairs_of(), cells, QUICK)
+    head, some = begin(material, QUICK), material.examples(1)
+    kernel = log_kernel_at(head, some.lonlat)
+    order = np.argsort(-kernel, axis=1)
+    rows = np.arange(len(some))
+
+    def nll(column: int) -> float:
+        log_p = np.full(kernel.shape, -30.0)
+        log_p[rows, order[:, column]] = 0.0
+        head.log_probabilities = lambda embeddings, **options: log_p  # type: ignore[method-assign]
+        return place_nll(head, some, kernel)
+
+    assert nll(0) < nll(1) < nll(3) < nll(10) < nll(19)
 
 
 def test_more_decay_is_smaller_weights(cells: NearestCells) -> None:
