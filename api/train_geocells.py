@@ -42,7 +42,7 @@ def geocells(
     ] = "mean",
     state_weight: Annotated[float, typer.Option(help="Of the state's cross-entropy.")] = 0.0,
     country_weight: Annotated[float, typer.Option(help="Of the country's cross-entropy.")] = 0.0,
-    rounds: Annotated[int | None, typer.Option(help="Epochs, or 5 steps of L-BFGS each; at most.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Epochs, or 3 steps of L-BFGS each; at most.")] = None,
     block_deg: Annotated[
         float, typer.Option(help="Hold out whole blocks of this side; 0: whole groups.")
     ] = 0.0,
@@ -183,8 +183,9 @@ def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
     targets = report["targets"]
     console.out.print(
         f"{report['cells']} cells, {report['cells_with_photos']} with training photos; "
-        f"τ {report['tau_km']:.0f} km, targets of {targets['entropy']:.2f} nats, {targets['top_cell_mass']:.0%} on one cell; "
-        f"weight decay {report['weight_decay']:g}, temperature {report['temperature']:.2f}",
+        f"weight decay {report['weight_decay']:g}, temperature {report['temperature']:.2f}; "
+        f"τ {report['tau_km']:.0f} km, targets of {targets['entropy']:.2f} nats, "
+        f"{targets['top_cell_mass']:.0%} on one cell",
         soft_wrap=True,
     )
     console.out.print(f"head: {out / 'geocell-head.safetensors'}", soft_wrap=True)

@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from .csp_sampling import Pairs
 from .geocell_head import GeocellHead
 from .geocell_heads.figures import best_expected, cell_figures, nearest_image, place_figures, top_cells
-from .geocell_heads.fitting import calibrate, place_nll
+from .geocell_heads.fitting import calibrate, least_nll, log_kernel_at
 from .geocell_heads.partition import Partition
 from .geocell_heads.settings import HeadRun
 from .geocell_heads.training import PARTS, Material, decays_of, fit_one
@@ -158,6 +158,7 @@ def _best_fit(material: Material, run: HeadRun, out: Path, show: Show) -> tuple[
     """A fit for each weight decay, read from the folder where it is finished; the best by the validation."""
     folder = out / "fits"
     folder.mkdir(exist_ok=True)
+    validation = material.examples(1)
     heads: list[tuple[float, float, GeocellHead]] = []
     for decay in decays_of(material, run):
         path = folder / f"weight-decay-{decay:g}.safetensors"
@@ -167,6 +168,6 @@ def _best_fit(material: Material, run: HeadRun, out: Path, show: Show) -> tuple[
             head, fit = fit_one(material, run, decay, show=lambda record: show(dict(record), run.rounds))
             head.card = {"nll": fit.nll, "best_round": fit.best_round, "log": fit.log}
             head.save(path)
-        heads.append((place_nll(head, material.examples(1)), decay, head))
+        heads.append((least_nll(head, validation, log_kernel_at(head, validation.lonlat)), decay, head))
     _, decay, head = min(heads, key=lambda one: one[:2])
     return head, decay

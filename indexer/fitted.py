@@ -18,10 +18,10 @@ from ..encoders.location_head import fit_over_penalties
 from ..encoders.sphere import lonlat_of
 from .calibrate import conformal_level, fit_surface_model, mass_above
 from .evidence import Evidence, Heard, PlaceSource
-from .fusion import fit_fusion, fused_surface, fusion_data
+from .fusion import FusionData, fit_fusion, fused_surface, fusion_data, held_out_log_densities
 from .held_out import HeldOut
 from .prior import Prior
-from .support import Support
+from .support import N_DRAWN, Support
 from .surface import Floats, Mixture
 from .surface_model import SurfaceModel
 
@@ -122,7 +122,7 @@ def _with_evidence(
 ) -> Fitted:
     assert sample.embedding is not None
     prior, model = fitted.prior, fitted.model
-    support = Support.of_prior(prior)
+    support = Support.of_prior(prior, n_drawn=N_DRAWN)
     contrast = places.encode(lonlat_of(prior.mixture.sample_vectors(_N_CONTRAST, seed=1)))
     folds = group_folds(sample.group, _N_FOLDS)
     head, heads = fit_over_penalties(sample.embedding, places.encode(sample.lonlat), contrast, folds)
@@ -141,7 +141,7 @@ def _with_evidence(
         log_weight[own] = support.log_weights(prior.without(lonlat[groups == group]))
     data = fusion_data(model, part.similarity, part.neighbor_lonlat, part.lonlat, support, log_weight, ratios)
     model = fit_fusion(model, data)
-    if any(model.evidence_weights):
+    if _pays(model, data):
         fused = Fitted(prior, model, Evidence(support, (PlaceSource.of(head, centers),)))
     else:
         fused = Fitted(prior, replace(model, evidence_weights=(), evidence_gate=0.0))
@@ -154,6 +154,13 @@ def _with_evidence(
         mass.append(mass_above(part.lonlat[row], surface))
     calibrated = tuple((float(level), conformal_level(np.array(mass), level)) for level in levels)
     return replace(fused, model=replace(fused.model, region_levels=calibrated))
+
+
+def _pays(model: SurfaceModel, data: FusionData) -> bool:
+    """Whether evidence makes held-out photos likelier by more than chance would, one-sided at 2.5 %."""
+    none = replace(model, evidence_weights=(0.0,) * len(model.evidence_weights), evidence_gate=0.0)
+    gain = held_out_log_densities(model, data) - held_out_log_densities(none, data)
+    return bool(gain.mean() > 1.96 * gain.std() / np.sqrt(len(gain)))
 
 
 def group_folds(group: NDArray[np.str_], n_folds: int, *, seed: int = 0) -> NDArray[np.intp]:

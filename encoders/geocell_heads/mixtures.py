@@ -138,7 +138,7 @@ def nearest_member(
 ) -> _Numbers:
     """The photo of a component that is most like the one asked about; -1 where it has none; -> (n,).
 
-    (The released code of PIGEON takes the farthest.)
+    PIGEON's released code takes the farthest.
 
     Args:
         prototypes: of the partition.
@@ -168,11 +168,9 @@ def log_density(
     p /= p.sum(axis=1, keepdims=True)
     truth = unit_vectors(lonlat)
     if mixture is not None:
-        # What a cap took from a likely cell went to the other components.
         np.put_along_axis(p, mixture.cell, 0.0, axis=1)
-    total = (
-        p * _von_mises_fisher(prototypes.center_lonlat[None], prototypes.cell_sigma_km[None], truth)
-    ).sum(axis=1)
+    each = _von_mises_fisher(prototypes.center_lonlat[None], prototypes.cell_sigma_km[None], truth)
+    total = (p * each).sum(axis=1)
     if mixture is not None:
         rows = np.maximum(mixture.component, 0)
         each = _von_mises_fisher(prototypes.lonlat[rows], prototypes.sigma_km[rows], truth)
@@ -207,7 +205,7 @@ def _checked(
     log_p: ArrayLike,
     embeddings: ArrayLike,
     k: int,
-    temperature: float,
+    heat: float,
     cap_km: float | None,
 ) -> tuple[_Floats, NDArray[np.float32]]:
     logs, unit = np.asarray(log_p, dtype=np.float64), np.asarray(embeddings, dtype=np.float32)
@@ -217,9 +215,9 @@ def _checked(
             f"log-probabilities {logs.shape} and embeddings {unit.shape} for prototypes of {wanted[0][1]} "
             f"cells and {wanted[1][1]} numbers: they must be of the same photos, cells and encoder"
         )
-    if k < 1 or not temperature > 0.0 or (cap_km is not None and not cap_km >= 0.0):
+    if k < 1 or not heat > 0.0 or (cap_km is not None and not cap_km >= 0.0):
         raise InvalidOption(
-            f"k={k}, temperature={temperature}, cap_km={cap_km}: 1 or more, above 0, and 0 or more or none"
+            f"k={k}, temperature={heat}, cap_km={cap_km}: 1 or more, above 0, and 0 or more or none"
         )
     return logs, unit
 

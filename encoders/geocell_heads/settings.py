@@ -37,7 +37,7 @@ class HeadRun:
     weight_decays: tuple[float, ...] | None = None  # the validation chooses; None: `PENALTIES`
     learning_rate: float = 1e-3  # of AdamW
     batch_size: int = 256
-    rounds: int = 200  # at most: an epoch of AdamW, or 5 steps of L-BFGS
+    rounds: int = 200  # at most: an epoch of AdamW, or 3 steps of L-BFGS
     patience: int = 10  # rounds without a better validation before it ends
 
     # The hold-outs: whole groups, or whole blocks of the Earth joined by groups.

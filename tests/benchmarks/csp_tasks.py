@@ -51,7 +51,7 @@ def load(name: str, data: Path, weights: Path, cache: Path) -> Collection:
 
 
 def _world_heritage(data: Path, weights: Path, cache: Path) -> Collection:
-    rows, pairs = _photos(data / "photos" / "world_heritage", weights, cache)
+    rows, pairs = photos(data / "photos" / "world_heritage", weights, cache)
     labels = {
         "category": _numbered([row["category"] for row in rows]),
         "climate": _numbered(_climates(pairs.lonlat, data / "labels")),
@@ -61,7 +61,7 @@ def _world_heritage(data: Path, weights: Path, cache: Path) -> Collection:
 
 
 def _naip(data: Path, weights: Path, cache: Path) -> Collection:
-    rows, pairs = _photos(data / "aerial" / "naip_california", weights, cache)
+    rows, pairs = photos(data / "aerial" / "naip_california", weights, cache)
     trees = np.array([int(row["n_trees"]) for row in rows])
     quarters = np.digitize(trees, np.quantile(trees, [0.25, 0.5, 0.75])).astype(np.int64)
     labels = {"city": _numbered([row["city"] for row in rows]), "tree density": quarters}
@@ -70,7 +70,7 @@ def _naip(data: Path, weights: Path, cache: Path) -> Collection:
 
 
 def _texas(data: Path, weights: Path, cache: Path) -> Collection:
-    rows, pairs = _photos(data / "aerial" / "texas_pairs", weights, cache)
+    rows, pairs = photos(data / "aerial" / "texas_pairs", weights, cache)
     return Collection(
         "texas_pairs", pairs, 0.02, {"damage": _numbered([row["label"] for row in rows])}, "damage"
     )
@@ -104,7 +104,7 @@ COLLECTIONS: dict[str, Callable[[Path, Path, Path], Collection]] = {
 }
 
 
-def _photos(folder: Path, weights: Path, cache: Path) -> tuple[list[dict[str, str]], Pairs]:
+def photos(folder: Path, weights: Path, cache: Path) -> tuple[list[dict[str, str]], Pairs]:
     """Rows of a folder's index and pairs in their order; photos of one spot are one group."""
     with (folder / "index.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

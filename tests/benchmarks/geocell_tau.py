@@ -49,7 +49,7 @@ from placeprint.indexer.prior import Prior
 
 FOLDS = 5
 DECAY = {"linear": (0.1,), "mlp": (0.1,)}
-"""One each, chosen on the first fold's validation, so that all rows differ by what they are named for."""
+"""One each, so that rows differ by what they are named for."""
 BASE = HeadRun(weight_decays=DECAY["linear"], rounds=20, patience=5)
 MLP = replace(BASE, head="mlp", weight_decays=DECAY["mlp"], rounds=60)
 COLUMNS = (

@@ -11,10 +11,10 @@ from placeprint.encoders.csp_sampling import Pairs
 from placeprint.encoders.errors import InvalidOption, TooFewPairs
 from placeprint.encoders.geocell_head import GeocellHead
 from placeprint.encoders.geocell_heads.figures import place_figures
-from placeprint.encoders.geocell_heads.fitting import calibrate, log_kernel_at, place_nll
+from placeprint.encoders.geocell_heads.fitting import calibrate, least_nll, log_kernel_at, place_nll
 from placeprint.encoders.geocell_heads.settings import HeadRun
 from placeprint.encoders.geocell_heads.training import Material, begin, fit_one, part_of, train_head
-from placeprint.encoders.sphere import EARTH_AREA_KM2, great_circle_km, uniform_on_sphere
+from placeprint.encoders.sphere import EARTH_RADIUS_KM, destination, great_circle_km, uniform_on_sphere
 
 QUICK = HeadRun(weight_decays=(1e-3,), rounds=8, patience=3, hidden=32, batch_size=64)
 
@@ -56,7 +56,8 @@ def test_every_kind_of_head_learns_and_comes_out_the_same_again(cells: NearestCe
     material = Material.of(pairs_of(), cells, run)
     head, fit = fit_one(material, run, 1e-3)
     before = place_nll(begin(material, run), material.examples(1))
-    assert fit.nll < before - 0.5 and fit.nll == pytest.approx(place_nll(head, material.examples(1)))
+    kernel = log_kernel_at(head, material.examples(1).lonlat)
+    assert fit.nll < before - 0.5 and fit.nll == pytest.approx(least_nll(head, material.examples(1), kernel))
     torch.manual_seed(17)
     assert same(head, fit_one(material, run, 1e-3)[0])
 
@@ -78,11 +79,13 @@ def test_what_teaches_nothing_leaves_the_prior(cells: NearestCells) -> None:
     assert fit.best_round == 0 and same(head, begin(material, run).eval())
 
 
-def test_the_kernels_of_the_validation_are_densities(cells: NearestCells, rng: np.random.Generator) -> None:
+def test_the_kernels_of_the_validation_are_densities(cells: NearestCells) -> None:
     head = begin(Material.of(pairs_of(), cells, QUICK), QUICK)
-    density = np.exp(log_kernel_at(head, uniform_on_sphere(200_000, rng)))
-    # The narrowest kernel is met by few points; the sampling error of the mean is some percent.
-    np.testing.assert_allclose(density.mean(axis=0) * EARTH_AREA_KM2, 1.0, atol=0.15)
+    distance = np.concatenate([[0.0], np.geomspace(0.01, np.pi * EARTH_RADIUS_KM, 20_000)])
+    along = destination(np.tile(cells.center_lonlat[3], (len(distance), 1)), 77.0, distance)
+    density = np.exp(log_kernel_at(head, along)[:, 3])
+    circle_km = 2.0 * np.pi * EARTH_RADIUS_KM * np.sin(distance / EARTH_RADIUS_KM)
+    assert np.trapezoid(density * circle_km, distance) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_a_guess_next_door_counts_though_the_right_cell_is_unlikely(cells: NearestCells) -> None:
