@@ -216,7 +216,7 @@ def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
 
     The rows: `prior`, one answer for all, the point with the best expected GeoScore over the
     gallery without the query's fold; `random photo` of another group; `nearest photo`, with the
-    density of a model fitted for it alone (K = 1); `neighbors alone`, without what the photo itself
+    density of a model fitted for it alone (K = 1); `neighbors`, without what the photo itself
     says of places; and ours, by its mode and by its GeoScore point.
 
     Args:
@@ -238,7 +238,7 @@ def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
         _row("prior", photos, _constant_points(trial), zeros),
         _row("random photo", photos, _random_points(trial), unknown),
         _row("nearest photo", photos, photos.neighbor_lonlat[:, 0], nearest_bits),
-        _row("neighbors alone", photos, np.array(by_neighbors), neighbor_bits, _named_answers(retrieved)),
+        _row("neighbors", photos, np.array(by_neighbors), neighbor_bits, _named_answers(retrieved)),
         _row("ours, mode", photos, np.array([one.mode for one in locations]), bits, names),
         _row("ours", photos, geoscore_points, bits, names),
     ]

@@ -186,7 +186,7 @@ class Evaluation:
         table = Table(
             box=SIMPLE_HEAD,
             pad_edge=False,
-            padding=(0, 1),
+            padding=0,
             caption_justify="left",
             caption=f"bits: information over the prior. {coverage}. 95 % intervals over groups.",
         )
@@ -197,7 +197,8 @@ class Evaluation:
         for title, key, form in shown:
             table.add_row(title, *(_cell(one[key], form) for one in figures))
             if key in ("geoscore", "bits"):
-                table.add_row("", *(_interval_cell(one[key], form) for one in figures), style="dim")
+                plain = "{:.0f}".format if key == "geoscore" else form  # a comma more would be too wide
+                table.add_row("", *(_interval_cell(one[key], plain) for one in figures), style="dim")
         return table
 
     def plot(self, path: str | Path) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from geolocation_peers import DECAYS, semantic_cells
+from geolocation_peers import semantic_cells
 from geolocation_trial import Method, Photos, Request, Said, read_density
 
 from placeprint.encoders.geocell_head import GeocellHead, HeadConfig
@@ -28,7 +28,8 @@ from placeprint.indexer.held_out import HeldOut, K
 from placeprint.indexer.prior import Prior
 
 LEVELS = (0.5, 0.9)
-PENALTIES = (3e-3, 1e-3, 3e-4)
+DECAYS = (0.03, 0.1)
+PENALTIES = (1e-3, 3e-4, 1e-4)
 N_DRAWN = 2000
 _ROUNDS = 8  # of five L-BFGS steps, as many as the peers' linear layers get
 

@@ -6,7 +6,7 @@ Each is re-implemented from its description, at the size that some 1,400 trainin
 - quadtree cells, hard labels, a linear layer: as OSV-5M (Astruc et al. 2024), after PlaNet's S2 cells;
 - PIGEON (Haas et al. 2024, arXiv:2307.05845): semantic cells, haversine smoothing without
   normalization, a linear layer, OPTICS prototypes of which one wins;
-- GeoCLIP (Vivanco Cepeda et al. 2023, arXiv:2309.16020): images against coordinates, contrastively.
+- GeoCLIP (Vivanco Cepeda et al. 2023, arXiv:2309.16020): images against coordinates (`geolocation_geoclip`).
 
 What of them is mended is said where it is done, and it is in their favor. Letters: n photos, N known
 photos, D embedding, C cells, M candidates, S settings. Coordinates are lon, lat, degrees.
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from geolocation_geoclip import GEOCLIP_STEPS, geoclip
 from geolocation_trial import Method, Photos, Request, Said
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -27,7 +28,6 @@ from torch.nn import functional as F
 
 from placeprint.encoders.geocell_targets import hard_targets, pigeon_targets, tau_km_of
 from placeprint.encoders.geocells import Geocells, build_geocells
-from placeprint.encoders.location import LocationEncoder
 from placeprint.encoders.prototypes import Prototypes, prototypes_of
 from placeprint.encoders.sphere import as_lonlat, great_circle_km, lonlat_of, unit_vectors
 
@@ -253,66 +253,11 @@ def _nearest_prototypes(
     return nearest, distance
 
 
-GEOCLIP_HIDDEN = 256  # of its capsules; 1024 on 4.7 million photos
-GEOCLIP_BATCH, GEOCLIP_QUEUE = 128, 256  # 512 and 4096
-GEOCLIP_STEPS = (20, 30, 45, 60, 80, 120)
-_LEARNING_RATE = 3e-4
-
-
-def geoclip_loss(
-    image: torch.Tensor, place: torch.Tensor, scale: torch.Tensor, is_same: torch.Tensor
-) -> torch.Tensor:
-    """Cross-entropy of each image among batch and queue: (n, d), (n + q, d), scale, (n, n + q) -> a number.
-
-    Row i belongs to place i. Mended: other entries at the very same place, `is_same`, do not count as
-    wrong answers.
-    """
-    own = torch.eye(len(image), len(place), dtype=torch.bool)
-    logits = scale * F.normalize(image, dim=1) @ F.normalize(place, dim=1).T
-    return F.cross_entropy(logits.masked_fill(is_same & ~own, -torch.inf), torch.arange(len(image)))
-
-
-def geoclip(request: Request) -> list[Said]:
-    """GeoCLIP from scratch: the training photo's coordinate most like the image. A setting is a step count.
-
-    Mended: the queue begins with training coordinates, not with points around (0, 0).
-    """
-    known, rng = request.known, np.random.default_rng(request.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(request.seed)
-        images = nn.Sequential(nn.Linear(known.embedding.shape[1], 768), nn.ReLU(), nn.Linear(768, 512))
-    network = {"branches": 3, "hidden": [GEOCLIP_HIDDEN] * 3}
-    places = LocationEncoder.preset("geoclip", network_options=network, seed=request.seed)
-    log_scale = nn.Parameter(torch.tensor(1.0 / 0.07).log())
-    solver = torch.optim.Adam([*images.parameters(), *places.parameters(), log_scale], lr=_LEARNING_RATE)
-    embedding, asked = torch.from_numpy(known.embedding), torch.from_numpy(request.asked)
-    lonlat = torch.from_numpy(np.array(known.lonlat))
-    queue = lonlat[rng.choice(len(known), GEOCLIP_QUEUE)]
-    answers = {}
-    order = np.empty(0, dtype=np.intp)
-    for step in range(1, max(request.settings) + 1):
-        if len(order) < GEOCLIP_BATCH:
-            order = rng.permutation(len(known))
-        rows, order = order[:GEOCLIP_BATCH], order[GEOCLIP_BATCH:]
-        candidates = torch.cat([lonlat[rows], queue])
-        is_same = (lonlat[rows][:, None] == candidates[None]).all(dim=2)
-        solver.zero_grad()
-        geoclip_loss(images(embedding[rows]), places(candidates), log_scale.exp(), is_same).backward()  # type: ignore[no-untyped-call]
-        solver.step()
-        queue = torch.cat([queue, lonlat[rows]])[-GEOCLIP_QUEUE:]
-        if step in request.settings:
-            with torch.inference_mode():
-                gallery = F.normalize(places(lonlat), dim=1)
-                logit = (log_scale.exp() * F.normalize(images(asked), dim=1) @ gallery.T).double().numpy()
-            answers[step] = Said(known.lonlat[None], logit, known.lonlat[logit.argmax(axis=1)])
-    return [answers[step] for step in request.settings]
-
-
 PEERS = (
     Method("random photo", random_photo),
     Method("nearest photo", nearest_photo),
     Method("kNN density (Im2GPS)", kernel_density),
     Method("quadtree classes (OSV-5M)", quadtree_classes, DECAYS),
-    Method("PIGEON", pigeon, tuple(product((75.0, "auto"), DECAYS, (0.4, 1.6)))),
+    Method("PIGEON", pigeon, tuple(product((75.0, "auto"), (0.1,), (0.4, 1.6)))),
     Method("GeoCLIP", geoclip, GEOCLIP_STEPS),
 )

@@ -28,7 +28,7 @@ from placeprint.indexer.surface import BANDWIDTHS_KM, Floats, Mixture, kappa_of_
 
 N_SAMPLES = 512
 NEAR_KM = 750.0
-INNER_FOLDS = 4
+INNER_FOLDS = 3
 _LEAST_WEIGHT = 1e-6
 _START = np.array([0.0, -2.0, -2.0, -1.5, 0.0, 0.5, -0.5, 0.0])  # log 1/T, logits of a and of g
 _STIFFNESS = np.array([0.1, *np.ones(len(BANDWIDTHS_KM)), 0.1])  # pseudo photos, as in `calibrate`
@@ -96,36 +96,25 @@ class Blur:
     gate: float
 
     @classmethod
-    def fit(cls, said: Said, truth: Floats, log_prior: Floats) -> tuple["Blur", float]:
-        """Maximize the likelihood of photos, (n, 2) and (n,); also gives its mean log."""
-        kernel = _log_kernels(said, truth)
-        peak = kernel.max(axis=(1, 2))
-        scaled, prior = np.exp(kernel - peak[:, None, None]), np.exp(log_prior - peak)
-        spread = max(float(said.logit.std(axis=1).mean()), 1e-9)
-        logit = (said.logit - said.logit.max(axis=1, keepdims=True)) / spread
-        n = len(truth)
+    def fit(cls, parts: Sequence["Judged"]) -> tuple["Blur", float]:
+        """Maximize the likelihood of photos that were held out; also gives its mean log."""
+        spread = max(float(np.mean([part.said.logit.std(axis=1).mean() for part in parts])), 1e-9)
+        terms = [_Terms.of(part, spread) for part in parts]
+        n = sum(len(part.truth) for part in parts)
 
         def loss(theta: Floats) -> tuple[float, Floats]:
-            heat, shares, gate = np.exp(theta[0]), softmax(theta[1:-1]), expit(theta[-1])
-            weight = softmax(heat * logit, axis=1)
-            by_width = np.einsum("nm,nmb->nb", weight, scaled)
-            surplus = weight * (logit - (weight * logit).sum(axis=1, keepdims=True))
-            near = by_width @ shares
-            density = (1.0 - gate) * near + gate * prior
-            outer = (1.0 - gate) / density
-            by_heat = heat * (outer @ (np.einsum("nm,nmb->nb", surplus, scaled) @ shares))
-            by_share = shares * (outer @ (by_width - near[:, None]))
-            by_gate = (gate * (1.0 - gate) * (prior - near) / density).sum()
             away = theta - _START
-            value = float(_STIFFNESS @ away**2 - np.log(density).sum()) / n
-            return value, (2.0 * _STIFFNESS * away - np.array([by_heat, *by_share, by_gate])) / n
+            value, slope = float(_STIFFNESS @ away**2), 2.0 * _STIFFNESS * away
+            for term in terms:
+                log_likelihood, gradient = term(theta)
+                value, slope = value - log_likelihood, slope - gradient
+            return value / n, slope / n
 
         bounds = [(-6.0, 6.0), *[(-12.0, 12.0)] * len(BANDWIDTHS_KM), (-12.0, 12.0)]
-        best = minimize(
-            loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 80}
-        ).x  # fmt: skip
+        options = {"maxiter": 80}
+        best = minimize(loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
         blur = cls(spread / float(np.exp(best[0])), softmax(best[1:-1]), float(expit(best[-1])))
-        return blur, float(blur.log_density(said, truth, log_prior).mean())
+        return blur, float(np.concatenate([blur.log_density(*part) for part in parts]).mean())
 
     def log_density(self, said: Said, truth: Floats, log_prior: Floats) -> Floats:
         """Natural log of p at the truth, per km²: (n, 2) and (n,) -> (n,)."""
@@ -146,6 +135,45 @@ class Blur:
         return Mixture.blend([(1.0 - self.gate, near), (self.gate, prior.mixture)])
 
 
+class Judged(NamedTuple):
+    """What was said of photos that are not known, their places (n, 2), and the prior there, log (n,)."""
+
+    said: Said
+    truth: Floats
+    log_prior: Floats
+
+
+class _Terms(NamedTuple):
+    """What the likelihood of a part needs, computed once; all photos' densities scaled by their peaks."""
+
+    logit: Floats  # (n, M), in units of the spread
+    kernel: Floats  # (n, M, B)
+    prior: Floats  # (n,)
+    log_scale: float
+
+    @classmethod
+    def of(cls, part: Judged, spread: float) -> "_Terms":
+        kernel = _log_kernels(part.said, part.truth)
+        peak = kernel.max(axis=(1, 2))
+        logit = (part.said.logit - part.said.logit.max(axis=1, keepdims=True)) / spread
+        scaled = np.exp(kernel - peak[:, None, None])
+        return cls(logit, scaled, np.exp(part.log_prior - peak), float(peak.sum()))
+
+    def __call__(self, theta: Floats) -> tuple[float, Floats]:
+        """Log-likelihood and its gradient by log 1/T and the logits of a and of g."""
+        heat, shares, gate = np.exp(theta[0]), softmax(theta[1:-1]), expit(theta[-1])
+        weight = softmax(heat * self.logit, axis=1)
+        by_width = np.einsum("nm,nmb->nb", weight, self.kernel)
+        surplus = weight * (self.logit - (weight * self.logit).sum(axis=1, keepdims=True))
+        near = by_width @ shares
+        density = (1.0 - gate) * near + gate * self.prior
+        outer = (1.0 - gate) / density
+        by_heat = heat * (outer @ (np.einsum("nm,nmb->nb", surplus, self.kernel) @ shares))
+        by_share = shares * (outer @ (by_width - near[:, None]))
+        by_gate = (gate * (1.0 - gate) * (self.prior - near) / density).sum()
+        return float(np.log(density).sum()) + self.log_scale, np.array([by_heat, *by_share, by_gate])
+
+
 def _log_kernels(said: Said, truth: Floats) -> Floats:
     """Of each candidate and bandwidth at the truth, (n, M, B)."""
     center, at = unit_vectors(said.lonlat), unit_vectors(truth)
@@ -153,23 +181,30 @@ def _log_kernels(said: Said, truth: Floats) -> Floats:
     return log_kernel(cosine[:, :, None], kappa_of_km(BANDWIDTHS_KM))
 
 
-def inner_split(photos: Photos, seed: int) -> NDArray[np.bool_]:
-    """Which training photos are held out to choose and to calibrate by, whole groups, (n,)."""
-    return group_folds(photos.group, INNER_FOLDS, seed=seed + 1) == 0
+def inner_folds(photos: Photos, seed: int) -> NDArray[np.intp]:
+    """Fold of each training photo, to choose and to calibrate by; whole groups, (n,)."""
+    return group_folds(photos.group, INNER_FOLDS, seed=seed + 1)
 
 
 def try_method(method: Method, known: Photos, asked: Photos, prior: Prior, seed: int) -> dict[str, Any]:
-    """Choose the setting and fit the blur on an inner split, then ask about the fold once.
+    """Choose the setting and fit the blur on training photos held out, then ask about the fold once.
+
+    Every training photo is held out in turn, as in `indexer.fitted`: ten travel places more or less in
+    one inner fold are worth a tenth of a bit.
 
     Returns:
         Of each photo `log_density` at its place, `point` and `p_within` (`Reading`), and `own_point`, the
         method's answer as published; the `setting` chosen, and `blur`: T, a and g.
     """
-    held = inner_split(known, seed)
-    inner, judges = known.take(~held), known.take(held)
-    log_prior = inner.prior().log_density(judges.lonlat)
-    tried = method.answer(Request(inner, judges.embedding, method.settings, seed))
-    fitted = [Blur.fit(said, judges.lonlat, log_prior) for said in tried]
+    folds = inner_folds(known, seed)
+    judged: list[list[Judged]] = [[] for _ in method.settings]
+    for fold in range(INNER_FOLDS):
+        inner, judges = known.take(folds != fold), known.take(folds == fold)
+        log_prior = inner.prior().log_density(judges.lonlat)
+        tried = method.answer(Request(inner, judges.embedding, method.settings, seed))
+        for parts, said in zip(judged, tried, strict=True):
+            parts.append(Judged(said, judges.lonlat, log_prior))
+    fitted = [Blur.fit(parts) for parts in judged]
     best = int(np.argmax([value for _, value in fitted]))
     blur, setting = fitted[best][0], method.settings[best]
     (said,) = method.answer(Request(known, asked.embedding, [setting], seed))

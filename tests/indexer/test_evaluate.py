@@ -105,7 +105,8 @@ def test_each_model_is_fitted_on_the_groups_of_the_other_folds(monkeypatch):
         calls.append((options["groups"], similarity))
         return default_surface_model()
 
-    monkeypatch.setattr("placeprint.indexer.evaluate.fit_surface_model", spy)
+    for module in ("fitted", "evaluate"):
+        monkeypatch.setattr(f"placeprint.indexer.{module}.fit_surface_model", spy)
     evaluate(trial, n_resamples=2)
     asked = [set(photos.group[queries]) for queries, _, _ in trial.folds()]
     assert len(calls) == 2 * len(asked)  # ours, then the nearest photo alone

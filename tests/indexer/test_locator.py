@@ -16,11 +16,12 @@ from fakes import exact_neighbors, fingerprint_of, record, unit_rows
 from placeprint.encoders.areas import Circle
 from placeprint.encoders.errors import NothingToLocateWith, UnreadableSource
 from placeprint.encoders.sphere import great_circle_km, uniform_on_sphere, unit_vectors
+from placeprint.indexer import fitted as fitted_module
 from placeprint.indexer import locator as locator_module
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.held_out import held_out_from
-from placeprint.indexer.locator import Locator
+from placeprint.indexer.locator import EVIDENCE, Locator
 from placeprint.indexer.photos import Photo
 from placeprint.indexer.record import Record, photo_id
 from placeprint.indexer.regions import load_regions
@@ -83,7 +84,7 @@ def test_the_fit_is_kept_and_renewed_when_the_gallery_has_grown(
     first = Locator(gallery)
     fits: list[int] = []
     monkeypatch.setattr(
-        Locator, "_fitted", lambda self, n, progress: (fits.append(n), (first.prior, first.model))[1]
+        Locator, "_fitted", lambda self, n, places, progress: (fits.append(n), first.fitted)[1]
     )
     assert Locator(gallery).model == first.model
     assert fits == []
@@ -105,7 +106,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         fits.append(len(similarity))
         return default_surface_model()
 
-    monkeypatch.setattr(locator_module, "fit_surface_model", default)
+    monkeypatch.setattr(fitted_module, "fit_surface_model", default)
     return fits
 
 
@@ -251,3 +252,50 @@ def test_what_are_no_regions_is_refused(tmp_path: Path, content: str | None, say
         path.write_text(content)
     with pytest.raises(UnreadableSource, match=says):
         load_regions(path)
+
+
+class Latitude:
+    """A location encoder that knows latitude and little else."""
+
+    name, dimension, fingerprint = "latitude", 2, "fake"
+
+    def encode(self, lonlat: np.ndarray, *, batch_size: int = 0) -> np.ndarray:
+        z = unit_vectors(np.asarray(lonlat))[:, 2]
+        return np.stack([z, z**2], axis=1).astype(np.float32)
+
+
+def test_what_photos_say_of_places_is_kept_with_the_fit(
+    gallery: Gallery, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitted_module, "N_DRAWN", 300)
+    monkeypatch.setattr(fitted_module, "MIN_PHOTOS", 200)
+    monkeypatch.setattr(fitted_module, "_MAX_FUSION_PHOTOS", 150)
+    monkeypatch.setattr(fitted_module, "_MAX_LEVEL_PHOTOS", 60)
+    lonlat = uniform_on_sphere(200, rng)
+    embeddings = np.concatenate(
+        [0.7 * unit_vectors(lonlat)[:, 2:], 0.3 * rng.normal(size=(200, 7))], axis=1
+    ).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    gallery.add(
+        [
+            record(str(i), embeddings[i], lon=lon, lat=lat, group=f"g{i}")
+            for i, (lon, lat) in enumerate(lonlat.tolist())
+        ]
+    )
+
+    def never() -> Latitude:
+        raise AssertionError("fitted again")
+
+    first = Locator(gallery, places=Latitude)
+    assert first.fitted.evidence is not None
+    again = Locator(gallery, places=never)
+    one, other = (each.locate(embeddings[7])[0] for each in (first, again))
+    assert one.to_dict() == other.to_dict()
+    alone = replace(first.fitted, evidence=None)
+    again.fitted = alone
+    assert again.locate(embeddings[7])[0].information_bits != pytest.approx(one.information_bits, abs=0.01)
+
+    path = gallery.folder / EVIDENCE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(AssertionError, match="fitted again"):
+        Locator(gallery, places=never)
