@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ def locate(
     ] = None,
     states: Annotated[Path | None, typer.Option(help="Polygons to name states by.")] = None,
     same_place: Annotated[bool, typer.Option(help="All the photos show one place.")] = False,
+    prior: Annotated[
+        Literal["gallery", "uniform", "population"],
+        typer.Option(help="What counts before the photo is looked at: the gallery's places, area, people."),
+    ] = "gallery",
     weights: WeightsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +55,7 @@ def locate(
             # A photo that is in the gallery must not answer for itself.
             others = Filter(exclude_ids=frozenset(id for _, id, _ in group))
             embedding = sum(embedding for _, _, embedding in group)
-            location, neighbors = locator.locate(embedding, filter=others, **polygons)
+            location, neighbors = locator.locate(embedding, filter=others, prior=prior, **polygons)
             shown = [photo for photo, _, _ in group]
             if as_json:
                 images: dict[str, Any] = {"images": [str(photo) for photo in shown]} if same_place else {}

@@ -8,6 +8,7 @@ D image numbers, p axes of the location head, C geocells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -127,8 +128,15 @@ class Heard:
         support: the places.
         log_ratios: of each source at each center, (S, A).
         log_weight: of the centers, (A,): those of the prior, perhaps without the photo's own group.
+        tilt: added to the weighed log ratios, (A,): another prior in place of the gallery's, or None.
     """
 
     support: Support
     log_ratios: _Matrix
     log_weight: Floats
+    tilt: Floats | None = None
+
+    def score(self, weights: Sequence[float]) -> Floats:
+        """Log of how much heavier evidence of these weights, (S,), makes each center, (A,)."""
+        score: Floats = np.asarray(weights, dtype=np.float64) @ self.log_ratios.reshape(-1, len(self.support))
+        return score if self.tilt is None else score + self.tilt

@@ -58,13 +58,14 @@ class Fitted:
         """What the evidence says of one photo, (D,); None without any.
 
         Args:
-            embedding: by the gallery's encoder.
+            embedding: by the gallery's encoder, of any length: the mean of several photos will do.
             prior: without the photo's own group, when it is in the gallery.
         """
         if self.evidence is None:
             return None
         support = self.evidence.support
-        ratios = self.evidence.log_ratios(np.asarray(embedding, dtype=np.float32))[:, 0]
+        direction = np.asarray(embedding, dtype=np.float32)
+        ratios = self.evidence.log_ratios(direction / np.linalg.norm(direction))[:, 0]
         return Heard(support, ratios, support.log_weights(prior))
 
     def surface(

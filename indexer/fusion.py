@@ -44,7 +44,7 @@ def fused_surface(
     least_share: float = LEAST_SHARE,
 ) -> Mixture:
     """The density p(x) above for one photo; shapes (K,) and (K, 2)."""
-    score = np.asarray(model.evidence_weights) @ heard.log_ratios
+    score = heard.score(model.evidence_weights)
     gate = model.fused_prior_share(similarity, neighbor_lonlat)
     far = heard.support.mixture(heard.log_weight + score)
     log_far = np.log(gate) + logsumexp(heard.log_weight + score)

@@ -80,7 +80,7 @@ class Location:
         information_bits: expected information over the prior, the Kullback–Leibler divergence.
         prior_share: how much of the density is the prior's, in [0, 1].
         abstain_reason: why no answer should be shown; "" when one may be.
-        is_calibrated: whether the model was fitted on this gallery.
+        is_calibrated: whether the model was fitted on this gallery, and its prior was kept.
         surface: the density itself.
         region_thresholds: for each level, the log density per km² of `surface.smoothed()` on the
             edge of its region.
@@ -193,7 +193,7 @@ def locate(
         information_bits=bits,
         prior_share=share,
         abstain_reason=_abstain_reason(share if heard is None else 0.0, bits, model),
-        is_calibrated=model.is_calibrated,
+        is_calibrated=model.is_calibrated and (heard is None or heard.tilt is None),
         surface=surface,
         region_thresholds=region_thresholds(log_density, model.region_levels),
     )

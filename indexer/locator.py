@@ -6,21 +6,25 @@ photos were told another place or group: then it was fitted on what was not true
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..encoders.errors import NothingToLocateWith
-from .evidence import Evidence
+from .evidence import Evidence, Heard
 from .filters import Filter
 from .fitted import Fitted, fit_geolocation
 from .gallery import Gallery, Neighborhood
 from .geolocate import Location, locate
 from .held_out import K, held_out_from
 from .prior import Prior
+from .reference import PriorName, tilts
 from .sketch import Sketch
+from .support import Support
 from .surface_model import SurfaceModel, default_surface_model
 
 if TYPE_CHECKING:  # it loads torch
@@ -54,6 +58,7 @@ class Locator:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.gallery = gallery
+        self._tilts: dict[PriorName, NDArray[np.float64]] = {}
         n_placed = gallery.count(Filter(is_placed=True))
         if n_placed == 0:
             raise NothingToLocateWith(
@@ -74,7 +79,13 @@ class Locator:
         return self.fitted.model
 
     def locate(
-        self, embedding: ArrayLike, *, k: int = K, filter: Filter | None = None, **names: Any
+        self,
+        embedding: ArrayLike,
+        *,
+        k: int = K,
+        filter: Filter | None = None,
+        prior: PriorName = "gallery",
+        **names: Any,
     ) -> tuple[Location, Neighborhood]:
         """Locate one photo; of several photos of one place pass the mean of their embeddings.
 
@@ -82,18 +93,38 @@ class Locator:
             embedding: (D,), by the gallery's encoder.
             k: how many neighbors to weigh.
             filter: which photos of the gallery may speak.
+            prior: what counts before the photo is looked at: where the gallery's photos lie, every
+                square kilometer alike, or every inhabitant alike.
             names: polygons to name countries and states by, see `geolocate.locate`.
 
         Returns:
             The answer, and the neighbors it rests on.
         """
         near = self.gallery.locate_neighbors(embedding, k, filter=filter)
-        return self.locate_among(near, embedding, **names), near
+        return self.locate_among(near, embedding, prior=prior, **names), near
 
-    def locate_among(self, near: Neighborhood, embedding: ArrayLike, **names: Any) -> Location:
+    def locate_among(
+        self, near: Neighborhood, embedding: ArrayLike, *, prior: PriorName = "gallery", **names: Any
+    ) -> Location:
         """Locate one photo by neighbors that are at hand; see `locate`."""
         heard = self.fitted.heard(np.asarray(embedding, dtype=np.float32))
+        if prior != "gallery":
+            heard = heard or self._silent
+            heard = replace(heard, tilt=self._tilt(prior))
         return locate(near.similarity, near.lonlat, self.prior, self.model, heard=heard, **names)
+
+    @cached_property
+    def _silent(self) -> Heard:
+        """A support without evidence, of a gallery too small for any."""
+        support = Support.of_prior(self.prior)
+        return Heard(support, np.zeros((0, len(support)), np.float32), support.log_weights())
+
+    def _tilt(self, prior: PriorName) -> NDArray[np.float64]:
+        if prior not in self._tilts:
+            evidence = self.fitted.evidence
+            support = evidence.support if evidence is not None else self._silent.support
+            self._tilts[prior] = tilts(support, prior)
+        return self._tilts[prior]
 
     def _stored(self, n_placed: int) -> Fitted | None:
         """What was fitted before, if it still holds."""

@@ -164,11 +164,6 @@ def test_a_method_is_never_shown_the_photos_that_calibrate_it_nor_those_asked():
         return peers.nearest_photo(request)
 
     answered = trial.try_method(trial.Method("spy", spy), known, asked, known.prior(), 0)
-    first, last = seen
-    shown = {row.tobytes() for row in first.known.embedding}
-    assert not shown & {row.tobytes() for row in first.asked}
-    assert len(first.known) + len(first.asked) == len(last.known) == len(known)
-    assert np.array_equal(last.asked, asked.embedding)
     *inner, last = seen
     for request in inner:
         shown = {row.tobytes() for row in request.known.embedding}

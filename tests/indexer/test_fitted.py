@@ -84,6 +84,12 @@ def test_evidence_helps_photos_of_another_draw(told):
     assert gain_on(photos_that_know("latitude", seed=1), fitted) > 0.2
 
 
+def test_the_length_of_an_embedding_says_nothing(latitude, told):
+    """Several photos of one place are asked about by the sum of their embeddings."""
+    one, thrice = (told[0].heard(factor * latitude.embedding[3]) for factor in (1.0, 3.0))
+    np.testing.assert_allclose(one.log_ratios, thrice.log_ratios, rtol=1e-4, atol=1e-5)
+
+
 def test_regions_are_calibrated_with_the_evidence(told):
     levels = dict(told[0].model.region_levels)
     assert 0.3 < levels[0.5] < 0.7
