@@ -198,10 +198,12 @@ def _print_table(
 
     from . import console
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(title)
-    for head, _, _ in columns:
-        table.add_column(head, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(name, *(form.format(row[key]) if key in row else "" for _, key, form in columns))
+    # A column for each answer, since there are more figures than a terminal is wide.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in rows:
+        table.add_column(name, justify="right", overflow="fold")
+    for head, key, form in columns:
+        table.add_row(head, *(form.format(row[key]) if key in row else "" for row in rows.values()))
+    console.out.print(title)
     console.out.print(table)
