@@ -75,10 +75,10 @@ class WorldFields:
         self._terrain = dict(_terrain_grids(tables))
         self._climate = dict(_climate_grids(tables))
         self._people = dict(_people_grids(tables))
-        self._lines = {line: cKDTree(unit_vectors(getattr(tables, line))) for line in LINES}
+        self._lines = {line: _tree(unit_vectors(getattr(tables, line))) for line in LINES}
         places = unit_vectors(tables.places)
-        self._places = cKDTree(places)
-        self._cities = {size: cKDTree(places[tables.place_population >= size]) for size in CITY_SIZES}
+        self._places = _tree(places)
+        self._cities = {size: _tree(places[tables.place_population >= size]) for size in CITY_SIZES}
         self.names = self(np.zeros((1, 2))).names
 
     def __call__(self, lonlat: _Floats) -> Reading:
@@ -187,6 +187,15 @@ class WorldFields:
         facts = self.tables.country_facts[country]
         labels = ("log wealth per person", "log people of country", "income group", "economy")
         return {label: facts[:, column] for column, label in enumerate(labels)}
+
+
+def _tree(vectors: _Floats) -> cKDTree:
+    """A tree of the surface of a ball, without what scipy does for clouds in a box.
+
+    Its boxes around points, shrunk and balanced, overlap the ball of a far query: points of the sea ask
+    after rivers ten times faster in plain halves of space.
+    """
+    return cKDTree(vectors, compact_nodes=False, balanced_tree=False)
 
 
 def _n_threads() -> int:
