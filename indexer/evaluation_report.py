@@ -23,6 +23,9 @@ from rich.table import Table
 from .geolocate import RADII_KM
 from .surface import Floats
 
+TRUST_KM = 750.0
+"""The radius by which sure answers are told from unsure ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -129,6 +132,26 @@ class Evaluation:
             for radius, stated in self.stated.items()
         }
 
+    def risk_coverage(self, radius_km: float = TRUST_KM) -> tuple[Floats, Floats]:
+        """What answering only the surest photos buys: share answered and share of them in error.
+
+        Photos are answered from the highest stated probability of an error within the radius down
+        (selective prediction, El-Yaniv and Wiener 2010); photos stated alike are answered together.
+
+        Returns:
+            Coverage, rising to 1, and the risk at each, both (at most Q,).
+        """
+        stated, wrong = self.stated[radius_km], self.best_error_km > radius_km
+        order = np.argsort(-stated, kind="stable")
+        last = np.append(np.diff(stated[order]) != 0.0, True)
+        n = np.arange(1, len(order) + 1)
+        return (n / len(order))[last], (np.cumsum(wrong[order]) / n)[last]
+
+    def area_under_risk(self, radius_km: float = TRUST_KM) -> float:
+        """Mean risk over all coverages; that of a random order is the error rate itself."""
+        coverage, risk = self.risk_coverage(radius_km)
+        return float((risk * np.diff(coverage, prepend=0.0)).sum())
+
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain JSON types: value, low and high; None for what is not stated."""
         return {
@@ -140,6 +163,7 @@ class Evaluation:
                 {f"{level:g}": self.interval(hit.astype(float)) for level, hit in self.covered.items()}
             ),
             "calibration_error": {f"{radius:g}": error for radius, error in self.calibration_error().items()},
+            "area_under_risk": {f"{radius:g}": self.area_under_risk(radius) for radius in self.stated},
             "mean_stated_bits": float(self.information_bits.mean()),
             "abstained": float(self.abstained.mean()),
             "audit": self.audit,
@@ -164,6 +188,11 @@ class Evaluation:
             lines.append(f"{self.rows[-1].name} over {name}: {', '.join(parts)}")
         errors = ", ".join(f"{radius:g} km {error:.3f}" for radius, error in self.calibration_error().items())
         lines.append(f"calibration error of the stated probabilities: {errors}")
+        coverage, risk = self.risk_coverage()
+        half = int(np.searchsorted(coverage, 0.5))
+        lines.append(
+            f"farther than {TRUST_KM:g} km: {risk[-1]:.0%} of all photos, {risk[half]:.0%} of the surest half"
+        )
         lines.append(f"abstained: {self.abstained.mean():.1%} of {len(self.group):,} photos")
         lines += [f"look at: {count} photos, {what}" for what, count in self.audit.items() if count]
         return "\n".join(lines)
@@ -202,10 +231,10 @@ class Evaluation:
         return table
 
     def plot(self, path: str | Path) -> None:
-        """Draw error curves, stated against observed probabilities, and coverage, to an image file."""
-        figure = Figure(figsize=(15.0, 4.6), layout="constrained")
+        """Draw errors, stated against observed probabilities, coverage, and what abstaining buys."""
+        figure = Figure(figsize=(19.0, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
-        errors, reliability, coverage = figure.subplots(1, 3)
+        errors, reliability, coverage, trust = figure.subplots(1, 4)
         for row in self.rows:
             share = np.arange(1, len(row.error_km) + 1) / len(row.error_km)
             errors.step(np.sort(np.maximum(row.error_km, 0.1)), share, where="post", label=row.name)
@@ -223,6 +252,10 @@ class Evaluation:
         coverage.plot([0, 1], [0, 1], color="0.7", linewidth=1)
         coverage.errorbar(levels, held[:, 0], yerr=spread, fmt="o", capsize=4)
         coverage.set(xlabel="level of the region", ylabel="share of truths inside", xlim=(0, 1), ylim=(0, 1))
+        for radius in self.stated:
+            trust.step(*self.risk_coverage(radius), where="pre", label=f"farther than {radius:g} km")
+        trust.set(xlabel="share answered, the surest first", ylabel="share of them in error", ylim=(0, 1))
+        trust.legend(fontsize="small")
         figure.savefig(path, dpi=150)
 
 

@@ -204,6 +204,38 @@ def test_the_median_interval_holds_the_median():
     assert 30.0 < low < 50.0 < high < 70.0
 
 
+def sure(stated, errors):
+    """An evaluation that states these probabilities of an error within 750 km."""
+    whole = made_up(np.asarray(errors, dtype=float), np.arange(len(errors)))
+    return Evaluation(**(vars_of(whole) | {"stated": {750.0: np.asarray(stated, dtype=float)}}))
+
+
+def vars_of(evaluation):
+    return {name: getattr(evaluation, name) for name in Evaluation.__dataclass_fields__}
+
+
+def test_risk_falls_with_coverage_where_probabilities_know_it():
+    coverage, risk = sure([0.9, 0.8, 0.2, 0.1], [10.0, 750.0, 751.0, 5000.0]).risk_coverage()
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert risk == pytest.approx([0.0, 0.0, 1 / 3, 0.5])
+
+
+def test_photos_stated_alike_are_answered_together():
+    coverage, risk = sure([0.5, 0.5, 0.5, 0.5], [10.0, 5000.0, 10.0, 5000.0]).risk_coverage()
+    assert (coverage.tolist(), risk.tolist()) == ([1.0], [0.5])
+
+
+def test_the_area_under_the_risk_is_least_for_the_true_order():
+    errors = [10.0, 20.0, 3000.0, 4000.0]
+    knows, wrong = sure([0.9, 0.8, 0.2, 0.1], errors), sure([0.1, 0.2, 0.8, 0.9], errors)
+    assert knows.area_under_risk() == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
+    assert knows.area_under_risk() < 0.5 < wrong.area_under_risk()
+
+
+def test_the_surest_half_is_told(informative):
+    assert "of the surest half" in informative.summary()
+
+
 def test_the_figures_are_plain_json(informative):
     figures = json.loads(json.dumps(informative.to_dict(), allow_nan=False))
     assert figures["rows"]["random photo"]["bits"] == [None, None, None]
