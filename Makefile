@@ -26,7 +26,7 @@ demo: install
 	@$(VENV)/bin/placeprint demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(ENCODER),--encoder "$(ENCODER)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 test: install
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not gpu and not server"
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not server"
 
 lint: install types
 	@$(PYTHON) -m ruff check .

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ class Index:
             write_atomically(self._folder / "CURRENT", str(number))
             # Not closed: a search that began on the old store in another thread may still be in it.
             self._live = following
-            shutil.rmtree(self._generation(number - 1), ignore_errors=True)
+            _clear(self._generation(number - 1))
 
     def close(self) -> None:
         """Let go of the store."""
@@ -274,6 +275,15 @@ class Index:
                 if kind and not key.startswith("_") and len(live.indexed) < MAX_INDEXED_FIELDS:
                     live.indexed.add(key)
                     live.store.create_index(key, kind)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a store's folder into which its engine may still write for a moment; opening tries again."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def _generation_in_use(folder: Path) -> int:
