@@ -25,6 +25,7 @@ from .fitted import Fitted, fit_geolocation
 from .gallery import Gallery
 from .geolocate import GEOSCORE_KM, RADII_KM, Location, geoscore_optimum, locate
 from .held_out import HeldOut, held_out, held_out_from
+from .locator import Locator
 from .prior import Prior
 from .queries import read_queries
 from .sources import Item
@@ -52,6 +53,7 @@ class Trial:
         lonlat: places of the whole gallery, (N, 2).
         group: their groups, (N,).
         places: loads the location encoder; None to judge neighbors alone.
+        fitted: what the gallery locates by, which may judge photos of no group of its own.
         n_folds: of groups; where no query is of a group of the gallery, one fit does for all.
         seed: of folds, samples, the random photo and the bootstrap.
     """
@@ -61,6 +63,7 @@ class Trial:
     lonlat: Floats
     group: NDArray[np.str_]
     places: Callable[[], LocationEmbedder] | None = None
+    fitted: Fitted | None = None
     n_folds: int = 5
     seed: int = 0
 
@@ -90,13 +93,14 @@ class Trial:
 
     def models(self) -> Iterator[tuple[NDArray[np.intp], Fitted]]:
         """Rows of queries with what may judge them, fitted on the other folds."""
-        for asked, fitted, _ in self.folds():
-            yield (
-                np.flatnonzero(asked),
-                fit_geolocation(
-                    self.fitting.take(fitted), self.lonlat, self.group.tolist(), self.places, prior=self.prior
-                ),
-            )
+        groups = self.group.tolist()
+        for asked, known, _ in self.folds():
+            if asked.all() and known.all() and self.fitted is not None:
+                fitted = self.fitted
+            else:
+                part = self.fitting.take(known)
+                fitted = fit_geolocation(part, self.lonlat, groups, self.places, prior=self.prior)
+            yield np.flatnonzero(asked), fitted
 
     def nearest_models(self) -> Iterator[tuple[NDArray[np.intp], SurfaceModel]]:
         """Likewise, fitted with the nearest neighbor alone."""
@@ -139,8 +143,10 @@ def evaluate_source(
         gallery, queries.embeddings, queries.lonlat, queries.groups,
         ids=queries.ids, exclude_km=exclude_km, progress=progress,
     )  # fmt: skip
-    own = asked if queries.are_all_in_gallery else held_out_from(gallery, progress=progress)
-    return evaluate(_trial(gallery, asked, own, seed)), queries.skipped
+    if queries.are_all_in_gallery:
+        return evaluate(_trial(gallery, asked, asked, seed)), queries.skipped
+    own, fitted = held_out_from(gallery, progress=progress), Locator(gallery, progress=progress).fitted
+    return evaluate(_trial(gallery, asked, own, seed, fitted=fitted)), queries.skipped
 
 
 def evaluate_gallery(
@@ -160,10 +166,12 @@ def _need_groups(gallery: Gallery) -> None:
         )
 
 
-def _trial(gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int) -> Trial:
+def _trial(
+    gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int, *, fitted: Fitted | None = None
+) -> Trial:
     photos, lonlat = gallery.placed()
     groups = np.array([photo.group or photo.id for photo in photos], dtype=str)
-    return Trial(queries, fitting, lonlat, groups, _location_encoder, seed=seed)
+    return Trial(queries, fitting, lonlat, groups, _location_encoder, fitted, seed=seed)
 
 
 @cache

@@ -22,7 +22,9 @@ from placeprint.indexer.evaluate import (
     share_within,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
+from placeprint.indexer.fitted import Fitted
 from placeprint.indexer.held_out import HeldOut
+from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import default_surface_model
 
 
@@ -124,6 +126,19 @@ def test_photos_from_elsewhere_are_judged_by_the_whole_gallery():
     assert asked.all()
     assert fitted.all()
     assert known.all()
+
+
+def test_photos_from_elsewhere_are_judged_by_what_the_gallery_locates_by():
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    strangers = HeldOut(
+        photos.lonlat, np.array([f"new {g}" for g in photos.group]), photos.similarity, photos.neighbor_lonlat
+    )
+    kept = Fitted(Prior.from_lonlat(photos.lonlat), default_surface_model())
+    ((rows, used),) = Trial(strangers, photos, photos.lonlat, photos.group, fitted=kept).models()
+    assert used is kept
+    assert len(rows) == len(strangers)
+    own = Trial(photos, photos, photos.lonlat, photos.group, fitted=kept, n_folds=2)
+    assert all(fitted is not kept for _, fitted in own.models())
 
 
 def test_informative_embeddings_beat_every_baseline_beyond_chance(informative):

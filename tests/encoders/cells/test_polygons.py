@@ -167,6 +167,7 @@ def test_what_cannot_be_read_is_named(file: BoundaryFile, tmp_path: Path) -> Non
             read_boundaries(BoundaryFile(level="country", path=path, code="iso", **NAMED))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_boundaries_are_mended_and_overlaps_resolved() -> None:
     if not SHARED.is_dir():

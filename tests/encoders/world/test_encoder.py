@@ -178,6 +178,7 @@ def test_the_atlas_knows_countries(encoder):
     assert sea == 0
 
 
+@pytest.mark.slow
 def test_tables_survive_packing(encoder):
     packed = encoder.tables.pack()
     again = WorldTables.unpack(packed)
