@@ -67,7 +67,8 @@ def index(
         if calibrate:
             with console.counting_progress("calibrating", as_json=as_json, is_answer=True) as counting:
                 try:
-                    Locator(opened, progress=counting)
+                    stage = console.telling("calibrating", as_json=as_json, is_answer=True)
+                    Locator(opened, progress=counting, stage=stage)
                 except NothingToLocateWith:
                     pass  # a gallery for searching only
         failures = ingest.failures_file(opened)

@@ -51,7 +51,8 @@ def locate(
         for group in _questions(asked, same_place=same_place):
             if locator is None:
                 with console.counting_progress("calibrating", as_json=as_json) as counting:
-                    locator = Locator(opened, progress=counting)
+                    stage = console.telling("calibrating", as_json=as_json)
+                    locator = Locator(opened, progress=counting, stage=stage)
             # A photo that is in the gallery must not answer for itself.
             others = Filter(exclude_ids=frozenset(id for _, id, _ in group))
             embedding = sum(embedding for _, _, embedding in group)

@@ -111,6 +111,18 @@ def counting_progress(
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def telling(title: str, *, as_json: bool = False, is_answer: bool = False) -> Callable[[str], None]:
+    """Says what long work has come to: a line on the error output, or a line of JSON (`say`)."""
+
+    def tell(what: str) -> None:
+        if as_json:
+            say(title, is_answer=is_answer, state=what)
+        else:
+            err.print(f"{title}: {what}", soft_wrap=True, highlight=False)
+
+    return tell
+
+
 def _start_and_end(title: str, *, as_json: bool, is_answer: bool) -> Iterator[Callable[[int, int], None]]:
     started, counted = time.monotonic(), 0
 

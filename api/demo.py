@@ -201,7 +201,7 @@ class Demonstration:
         self.step("fitting the geolocation")
         try:
             with console.counting_progress("calibrating") as counting:
-                locator = Locator(gallery, progress=counting)
+                locator = Locator(gallery, progress=counting, stage=console.telling("calibrating"))
         except NothingToLocateWith as error:
             console.out.print(str(error))
             return

@@ -21,7 +21,7 @@ from ..encoders.places import load_places
 from ..encoders.sphere import great_circle_km, lonlat_of
 from .calibrate import fit_surface_model
 from .evaluation_report import Evaluation, Row
-from .fitted import Fitted, fit_geolocation
+from .fitted import Fitted, fit_geolocation, group_folds
 from .gallery import Gallery
 from .geolocate import GEOSCORE_KM, RADII_KM, Location, geoscore_optimum, locate
 from .held_out import HeldOut, held_out, held_out_from
@@ -84,7 +84,7 @@ class Trial:
             everyone = [np.ones(len(group), bool) for group in (self.queries, self.fitting, self.group)]
             yield everyone[0], everyone[1], everyone[2]
             return
-        fold = fold_of_groups(np.arange(len(names)), self.n_folds, self.seed)
+        fold = group_folds(names, self.n_folds, seed=self.seed)
         groups = (self.queries.group, self.fitting.group, self.group)
         parts = [fold[np.searchsorted(names, group)] for group in groups]
         for one in range(self.n_folds):
@@ -127,7 +127,8 @@ def evaluate_source(
         items: the photos, see `list_source`; their places from the source or from EXIF.
         gallery: to be judged.
         encoder: of the gallery.
-        exclude_km: hide the gallery's photos nearer than this to a query, besides its group.
+        exclude_km: hide the gallery's photos nearer than this to a query, besides its group, from
+            its neighbors; what was fitted on other groups may have seen them.
         seed: of everything random.
         progress: called with photos done and their number.
 
@@ -190,13 +191,6 @@ def geoscore(error_km: Floats) -> Floats:
 def share_within(error_km: Floats, radius_km: float) -> float:
     """Share of errors of `radius_km` or less."""
     return float(np.mean(np.asarray(error_km) <= radius_km))
-
-
-def fold_of_groups(group: NDArray[np.intp], n_folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold of each photo, (Q,), from its group's number: a group lies in one fold."""
-    order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
-    fold: NDArray[np.intp] = order[group] % n_folds
-    return fold
 
 
 def cross_fitted_locations(trial: Trial) -> tuple[list[Location], list[Location]]:

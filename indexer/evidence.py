@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..encoders.location_head import Axes, LocationHead
 from .prior import Prior
@@ -26,17 +25,6 @@ from .surface import Floats
 FORMAT = "placeprint-evidence-1"
 
 _Matrix = NDArray[np.float32]
-
-
-class Source(Protocol):
-    """Something that can say of each place how much a photo speaks for it."""
-
-    @property
-    def name(self) -> str:
-        """As it stands beside its weight."""
-
-    def log_ratios(self, embeddings: _Matrix) -> _Matrix:
-        """At the centers of the support, (n, D) -> (n, A)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +41,6 @@ class PlaceSource:
     weight: _Matrix
     keys: _Matrix
 
-    name = "location head"
-
     @classmethod
     def of(cls, head: LocationHead, place_embeddings: _Matrix) -> PlaceSource:
         """Bind a head to places, (A, E)."""
@@ -69,24 +55,23 @@ class PlaceSource:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A support and the sources that speak about it.
+    """A support and the source that speaks about it; what is asked of S sources is asked of one.
 
     Attributes:
         support: the places.
-        sources: in the order of the model's weights.
+        source: says how much a photo speaks for each.
     """
 
     support: Support
-    sources: tuple[PlaceSource, ...]
+    source: PlaceSource
 
     def log_ratios(self, embeddings: _Matrix) -> NDArray[np.float32]:
         """Of each source at each center: (n, D) -> (S, n, A)."""
-        rows = np.atleast_2d(np.asarray(embeddings, dtype=np.float32))
-        return np.stack([source.log_ratios(rows) for source in self.sources])
+        return self.source.log_ratios(np.atleast_2d(np.asarray(embeddings, dtype=np.float32)))[None]
 
-    def save(self, path: Path, *, made_for: str) -> None:
-        """Write everything but the prior, which is kept with the model under the same `made_for`."""
-        (source,) = self.sources
+    def to_bytes(self, *, made_for: str) -> bytes:
+        """Everything but the prior, which is kept with the model under the same `made_for`."""
+        source = self.source
         tensors = {
             "drawn": self.support.drawn,
             "drawn_km": self.support.drawn_km,
@@ -95,17 +80,14 @@ class Evidence:
             "weight": source.weight,
             "keys": source.keys,
         }
-        temporary = path.with_suffix(".partial")
-        save_file(
+        return save(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-            temporary,
             metadata={"format": FORMAT, "made_for": made_for},
         )
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path, prior: Prior, *, made_for: str) -> Evidence | None:
-        """Read what `save` wrote; None when there is no such file, or it was made for another model."""
+        """Read a file of what `to_bytes` gave; None if there is none, or it was made for another model."""
         try:
             with safe_open(path, "numpy") as file:
                 if file.metadata() != {"format": FORMAT, "made_for": made_for}:
@@ -117,7 +99,7 @@ class Evidence:
             )
         except (OSError, SafetensorError, KeyError, ValueError):  # none, or a damaged one
             return None
-        return cls(support, (source,)) if len(source.keys) == len(support) else None
+        return cls(support, source) if len(source.keys) == len(support) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,8 +142,8 @@ def _with_evidence(
         log_weight[own] = support.log_weights(prior.without(lonlat[groups == group]))
     data = fusion_data(model, part.similarity, part.neighbor_lonlat, part.lonlat, support, log_weight, ratios)
     model = fit_fusion(model, data)
-    if _pays(model, data):
-        fused = Fitted(prior, model, Evidence(support, (PlaceSource.of(head, centers),)))
+    if _pays(model, data, part.group):
+        fused = Fitted(prior, model, Evidence(support, PlaceSource.of(head, centers)))
     else:
         fused = Fitted(prior, replace(model, evidence_weights=(), evidence_gate=0.0))
     stage("how large the regions must be")
@@ -157,14 +157,18 @@ def _with_evidence(
     return replace(fused, model=replace(fused.model, region_levels=calibrated))
 
 
-def _pays(model: SurfaceModel, data: FusionData) -> bool:
-    """Whether evidence makes held-out photos likelier by more than chance would, one-sided at 2.5 %."""
+def _pays(model: SurfaceModel, data: FusionData, group: NDArray[np.str_]) -> bool:
+    """Whether evidence makes held-out photos likelier by more than chance would, one-sided at 2.5 %.
+
+    Photos of one group share their luck: what varies is the sum over a group.
+    """
     none = replace(model, evidence_weights=(0.0,) * len(model.evidence_weights), evidence_gate=0.0)
     gain = held_out_log_densities(model, data) - held_out_log_densities(none, data)
-    return bool(gain.mean() > 1.96 * gain.std() / np.sqrt(len(gain)))
+    by_group = np.bincount(np.unique(group, return_inverse=True)[1], gain - gain.mean())
+    return bool(gain.sum() > 1.96 * np.sqrt((by_group**2).sum()))
 
 
-def group_folds(group: NDArray[np.str_], n_folds: int, *, seed: int = 0) -> NDArray[np.intp]:
+def group_folds(group: NDArray[Any], n_folds: int, *, seed: int = 0) -> NDArray[np.intp]:
     """Fold of each photo; a group lies in one fold."""
     names, number = np.unique(group, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))

@@ -34,7 +34,7 @@ from ..encoders.fingerprint import Fingerprint
 from ..encoders.sphere import as_lonlat
 from .durable import write_atomically
 from .filters import Filter
-from .gallery_files import COUNTS, FORMAT, gallery_folder, read_config, read_counts
+from .gallery_files import COUNTS, FITTED, FORMAT, gallery_folder, read_config, read_counts
 from .gallery_files import gallery_names as gallery_names
 from .index import Index
 from .ledger import Ledger, iterate_rows
@@ -299,7 +299,8 @@ class Gallery:
             if not is_erased:
                 return len(live)
             self.ledger.erase(known)
-            (self.folder / "calibration.json").unlink(missing_ok=True)
+            for name in FITTED:
+                (self.folder / name).unlink(missing_ok=True)
             self._index.rebuild()
             return len(known)
 
@@ -412,10 +413,10 @@ class Gallery:
         self._require_writable()
         self._index.optimize()
 
-    def keep(self, name: str, text: str) -> None:
-        """Keep a text beside the gallery, for next time; one that may not be written keeps nothing."""
+    def keep(self, name: str, content: str | bytes) -> None:
+        """Keep a file beside the gallery, for next time; one that may not be written keeps nothing."""
         if not self.is_read_only:
-            write_atomically(self.folder / name, text)
+            write_atomically(self.folder / name, content)
 
     def _keep_counts(self) -> None:
         kept = read_counts(self.folder)

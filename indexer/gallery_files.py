@@ -11,6 +11,9 @@ from .settings import Settings
 
 FORMAT = 1
 COUNTS = "counts.json"
+CALIBRATION, EVIDENCE = "calibration.json", "evidence.safetensors"
+FITTED = (CALIBRATION, EVIDENCE)
+"""Files of what was learned from a gallery's photos."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 

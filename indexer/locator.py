@@ -19,6 +19,7 @@ from .evidence import Evidence, Heard
 from .filters import Filter
 from .fitted import Fitted, fit_geolocation
 from .gallery import Gallery, Neighborhood
+from .gallery_files import CALIBRATION, EVIDENCE
 from .geolocate import Location, locate
 from .held_out import K, held_out_from
 from .prior import Prior
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # it loads torch
     from ..encoders.location import LocationEmbedder
 
 FORMAT = 3
-EVIDENCE = "evidence.safetensors"
 MAX_CHANGED = 0.1  # share of photos that may come or go before it is fitted again
 MIN_PHOTOS = 30  # below, a fit would follow single photos, and the default model is used
 
@@ -44,6 +44,7 @@ class Locator:
         is_refitted: fit anew, whatever is stored.
         places: loads the location encoder through which photos speak of places; ours by default.
         progress: called with the photos done and their number while fitting.
+        stage: told what comes after the photos, while fitting.
 
     Raises:
         NothingToLocateWith: no photo of the gallery has a place.
@@ -56,6 +57,7 @@ class Locator:
         is_refitted: bool = False,
         places: "Callable[[], LocationEmbedder] | None" = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        stage: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.gallery = gallery
         self._tilts: dict[PriorName, NDArray[np.float64]] = {}
@@ -66,7 +68,7 @@ class Locator:
                 "photos with GPS in their EXIF, or a table with columns image, lon, lat"
             )
         stored = None if is_refitted else self._stored(n_placed)
-        self.fitted = stored or self._fitted(n_placed, places or _location_encoder, progress)
+        self.fitted = stored or self._fitted(n_placed, places or _location_encoder, progress, stage)
 
     @property
     def prior(self) -> Prior:
@@ -128,7 +130,7 @@ class Locator:
 
     def _stored(self, n_placed: int) -> Fitted | None:
         """What was fitted before, if it still holds."""
-        path = self.gallery.folder / "calibration.json"
+        path = self.gallery.folder / CALIBRATION
         try:
             stored = json.loads(path.read_text())
             if stored["format"] != FORMAT:
@@ -149,7 +151,7 @@ class Locator:
         is_late = n_placed >= MIN_PHOTOS > known.n_photos
         if is_late or known.n_told_anew(now) or known.share_changed(now) > MAX_CHANGED:
             return None
-        self.gallery.keep("calibration.json", json.dumps(stored | {"ledger": self.gallery.ledger.version}))
+        self.gallery.keep(CALIBRATION, json.dumps(stored | {"ledger": self.gallery.ledger.version}))
         return fitted
 
     def _fitted(
@@ -157,6 +159,7 @@ class Locator:
         n_placed: int,
         places: "Callable[[], LocationEmbedder]",
         progress: Callable[[int, int], None],
+        stage: Callable[[str], None],
     ) -> Fitted:
         version = self.gallery.ledger.version
         photos, lonlat = self.gallery.placed()
@@ -164,16 +167,16 @@ class Locator:
         fitted = Fitted(Prior.from_lonlat(lonlat, groups=np.array(groups)), default_surface_model())
         if n_placed >= MIN_PHOTOS:
             sample = held_out_from(self.gallery, progress=progress)
-            fitted = fit_geolocation(sample, lonlat, groups, places, prior=fitted.prior)
+            fitted = fit_geolocation(sample, lonlat, groups, places, prior=fitted.prior, stage=stage)
         made_for = uuid4().hex
-        if fitted.evidence is not None and not self.gallery.is_read_only:
-            fitted.evidence.save(self.gallery.folder / EVIDENCE, made_for=made_for)
+        if fitted.evidence is not None:
+            self.gallery.keep(EVIDENCE, fitted.evidence.to_bytes(made_for=made_for))
         sketch = Sketch.of(photos)
         stored = {
             "format": FORMAT, "ledger": version, "n_placed": sketch.n_photos, "sketch": sketch.facts,
             "prior": fitted.prior.to_dict(), "model": fitted.model.to_dict(), "evidence": made_for,
         }  # fmt: skip
-        self.gallery.keep("calibration.json", json.dumps(stored))
+        self.gallery.keep(CALIBRATION, json.dumps(stored))
         return fitted
 
 

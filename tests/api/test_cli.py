@@ -280,6 +280,19 @@ def test_calibration_says_when_it_begins_and_ends_apart_from_the_answer(scenes: 
     assert run(scenes, "locate", "photos/00001.jpg", "-g", "fresh").stderr == ""
 
 
+def test_the_gallerys_prior_can_be_taken_out(indexed: Path) -> None:
+    answers = {
+        prior: events(run(indexed, "locate", "photos/00001.jpg", "-g", "trips", "--json", "--prior", prior))[
+            -1
+        ]
+        for prior in ("gallery", "uniform", "population")
+    }
+    assert [answers[prior]["is_calibrated"] for prior in answers] == [True, False, False]
+    assert answers["gallery"]["countries"] != answers["uniform"]["countries"]
+    assert answers["uniform"]["countries"] != answers["population"]["countries"]
+    assert run(indexed, "locate", "photos/00001.jpg", "-g", "trips", "--prior", "mine").returncode == 2
+
+
 def test_galleries_are_listed_with_their_numbers(indexed: Path) -> None:
     listed = {str(event["name"]): event for event in events(run(indexed, "galleries", "--json"))}
     trips = {key: listed["trips"][key] for key in ("photos", "placed", "encoder", "store")}

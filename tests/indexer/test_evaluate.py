@@ -16,13 +16,12 @@ from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_
 from placeprint.indexer.evaluate import (
     Trial,
     evaluate,
-    fold_of_groups,
     geoscore,
     leakage_audit,
     share_within,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
-from placeprint.indexer.fitted import Fitted
+from placeprint.indexer.fitted import Fitted, group_folds
 from placeprint.indexer.held_out import HeldOut
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import default_surface_model
@@ -94,7 +93,7 @@ def test_a_photo_without_neighbors_raises_no_alarm():
 
 
 def test_a_group_lies_in_one_fold_and_folds_are_even():
-    fold = fold_of_groups(np.repeat(np.arange(50), 3), 5, seed=1)
+    fold = group_folds(np.repeat(np.arange(50), 3), 5, seed=1)
     assert (fold.reshape(50, 3) == fold.reshape(50, 3)[:, :1]).all()
     assert np.bincount(fold) == pytest.approx(30)
 

@@ -35,6 +35,7 @@ from placeprint.encoders.sphere import destination, great_circle_km, uniform_on_
 from placeprint.indexer import gallery as gallery_module
 from placeprint.indexer.filters import Filter, parse_moment, parse_where
 from placeprint.indexer.gallery import Gallery, gallery_names
+from placeprint.indexer.gallery_files import CALIBRATION, EVIDENCE
 from placeprint.indexer.index import Index
 from placeprint.indexer.ledger import Ledger
 from placeprint.indexer.locator import Locator
@@ -596,13 +597,15 @@ def test_erased_photos_leave_the_files(settings: Settings, rng: np.random.Genera
             [*rows[4:], Record(key="copy-1", status="seen", sha256="sha-photo-1", payload=rows[1].payload)]
         )
         Locator(gallery)
+        gallery.keep(EVIDENCE, b"learned from all of them")
         before = {photo.id: photo for photo in gallery.find()}
     kept, gone = photo_id("sha-photo-0"), [photo_id("sha-photo-1"), photo_id("sha-photo-5")]
     assert all(_is_in_files(settings, gone_row) for gone_row in (rows[1], rows[5]))
     with Gallery.open("trips", settings=settings) as gallery:
         gallery.delete([gone[0]])  # erased though it was deleted before
         assert gallery.delete(gone, is_erased=True) == 2
-        assert not (gallery.folder / "calibration.json").exists()  # it weighs where they were
+        assert not (gallery.folder / CALIBRATION).exists()  # it weighs where they were
+        assert not (gallery.folder / EVIDENCE).exists()  # it was learned from them
         assert gallery.get([*gone, kept]) == [before[kept]]
         assert gallery.delete([photo_id("unknown")], is_erased=True) == 0
     for row in rows:

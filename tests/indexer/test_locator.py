@@ -20,8 +20,9 @@ from placeprint.indexer import fitted as fitted_module
 from placeprint.indexer import locator as locator_module
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.gallery_files import EVIDENCE
 from placeprint.indexer.held_out import held_out_from
-from placeprint.indexer.locator import EVIDENCE, Locator
+from placeprint.indexer.locator import FORMAT, Locator
 from placeprint.indexer.photos import Photo
 from placeprint.indexer.record import Record, photo_id
 from placeprint.indexer.regions import load_regions
@@ -84,7 +85,7 @@ def test_the_fit_is_kept_and_renewed_when_the_gallery_has_grown(
     first = Locator(gallery)
     fits: list[int] = []
     monkeypatch.setattr(
-        Locator, "_fitted", lambda self, n, places, progress: (fits.append(n), first.fitted)[1]
+        Locator, "_fitted", lambda self, n, places, progress, stage: (fits.append(n), first.fitted)[1]
     )
     assert Locator(gallery).model == first.model
     assert fits == []
@@ -160,7 +161,9 @@ def test_an_unchanged_gallery_is_not_looked_through(
     assert fits == [60]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2}', '{"format": 2, "n_placed": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", f'{{"format": {FORMAT}}}', f'{{"format": {FORMAT}, "n_placed": "x"}}']
+)
 def test_a_damaged_calibration_is_made_anew(
     gallery: Gallery, rng: np.random.Generator, fits: list[int], content: str
 ) -> None:
@@ -286,7 +289,9 @@ def test_what_photos_say_of_places_is_kept_with_the_fit(
     def never() -> Latitude:
         raise AssertionError("fitted again")
 
-    first = Locator(gallery, places=Latitude)
+    stages: list[str] = []
+    first = Locator(gallery, places=Latitude, stage=stages.append)
+    assert len(stages) == 3
     assert first.fitted.evidence is not None
     again = Locator(gallery, places=never)
     one, other = (each.locate(embeddings[7])[0] for each in (first, again))
