@@ -116,10 +116,11 @@ def _priors_without_own_group(
 
 
 def mass_above(truth: Floats, surface: Mixture) -> float:
-    """Share of a density where it is higher than at the truth, (2,) degrees, in [0, 1]."""
+    """Share of a density where it is higher than at the truth, (2,) degrees, and half of where as high."""
     surface = surface.smoothed()
     samples = surface.log_density_at(surface.sample_vectors(_LEVEL_SAMPLES))
-    return float(np.mean(samples > surface.log_density(truth[None])[0]))
+    own = surface.log_density(truth[None])[0]
+    return float(np.mean(samples > own) + np.mean(samples == own) / 2.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,8 @@ GEOSCORE_KM = 1492.7
 REMOTE = "remote or at sea"
 
 _N_SAMPLES = 1024
-_N_CLIMBERS = 16
+_N_BITS_SAMPLES = 512  # two densities of very many kernels are asked there
+_N_CLIMBERS = 8
 _N_CANDIDATES = 512  # of the search for the GeoScore point, before it moves uphill
 
 
@@ -173,7 +174,7 @@ def locate(
     else:
         surface = fused_surface(model, similarity, neighbor_lonlat, heard)
     samples = surface.sample_vectors(_N_SAMPLES, seed=seed)
-    bits = _information_bits(surface, prior.mixture, samples)
+    bits = _information_bits(surface, prior.mixture, samples[:: _N_SAMPLES // _N_BITS_SAMPLES])
     smoothed = surface.smoothed()
     log_density = smoothed.log_density_at(samples)
     best = geoscore_optimum(samples)

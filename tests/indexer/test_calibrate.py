@@ -14,8 +14,9 @@ from fakes import exact_neighbors
 from scipy.optimize import approx_fprime
 
 from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
-from placeprint.indexer.calibrate import _Likelihood, conformal_level, fit_surface_model
+from placeprint.indexer.calibrate import _Likelihood, conformal_level, fit_surface_model, mass_above
 from placeprint.indexer.prior import Prior
+from placeprint.indexer.surface import Mixture
 from placeprint.indexer.surface_model import SurfaceModel, default_surface_model, evidence_of
 
 MANY_LEVELS = (0.1, 0.5, 0.9)
@@ -240,3 +241,7 @@ def test_the_arguments_are_not_changed(informative):
 def test_the_model_survives_json(informative):
     model, _ = informative
     assert SurfaceModel.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+
+
+def test_a_flat_density_holds_its_middle_anywhere():
+    assert mass_above(np.array([12.0, 34.0]), Mixture.uniform()) == 0.5
