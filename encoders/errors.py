@@ -111,3 +111,15 @@ class MissingLabels(PlaceprintError):
 
 class InvalidCells(PlaceprintError, ValueError):
     """Geocells that cannot be made of what was given, or a file of them that is damaged or edited."""
+
+
+class UnknownCountry(PlaceprintError, LookupError):
+    """A code that no country has."""
+
+
+class UnknownProtocol(PlaceprintError, LookupError):
+    """No benchmark of that name, or one whose photos nobody can have."""
+
+
+class WrongPhotoSet(PlaceprintError):
+    """Photos that are not those of the benchmark they are given as."""

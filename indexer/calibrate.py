@@ -15,12 +15,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
 
 from ..encoders.sphere import unit_vectors
+from .conformal import held, with_region_levels
 from .prior import Prior
-from .surface import Floats, Mixture, kappa_of_km, log_kernel
+from .surface import Floats, kappa_of_km, log_kernel
 from .surface_model import SurfaceModel, bandwidth_tilt, default_surface_model, evidence_of
 
 _MAX_LEVEL_PHOTOS = 500
-_LEVEL_SAMPLES = 256
 # Of sharpening, gate bias, gate weights. What varies from photo to photo must be earned: in a
 # gallery of noise free weights lose to the prior; the bias is let go there.
 _PENALTIES = (10.0, 0.1, 10.0, 10.0, 10.0)
@@ -64,21 +64,8 @@ def fit_surface_model(
     if not levels:
         return replace(model, region_levels=())
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _MAX_LEVEL_PHOTOS)).astype(int))
-    mass = np.array(
-        [mass_above(truth[i], model.surface(similarity[i], neighbor_lonlat[i], priors[i])) for i in chosen]
-    )
-    calibrated = tuple((float(level), conformal_level(mass, level)) for level in levels)
-    return replace(model, region_levels=calibrated)
-
-
-def conformal_level(mass: Floats, level: float) -> float:
-    """The mass a region must hold to cover a share `level` of truths.
-
-    Split conformal prediction: the ⌈(n + 1) level⌉-th smallest of the masses, (n,), at which the
-    growing highest-density region of each calibration photo first held its truth.
-    """
-    rank = int(np.ceil((len(mass) + 1) * level))
-    return float(np.sort(mass)[rank - 1]) if rank <= len(mass) else 1.0
+    photos = [held(truth[i], model.surface(similarity[i], neighbor_lonlat[i], priors[i])) for i in chosen]
+    return with_region_levels(model, photos, levels)
 
 
 def _labels(
@@ -113,14 +100,6 @@ def _priors_without_own_group(
         int(label): prior.without(gallery_lonlat[gallery_labels == label]) for label in np.unique(labels)
     }
     return [by_label[int(label)] for label in labels]
-
-
-def mass_above(truth: Floats, surface: Mixture) -> float:
-    """Share of a density where it is higher than at the truth, (2,) degrees, and half of where as high."""
-    surface = surface.smoothed()
-    samples = surface.log_density_at(surface.sample_vectors(_LEVEL_SAMPLES))
-    own = surface.log_density(truth[None])[0]
-    return float(np.mean(samples > own) + np.mean(samples == own) / 2.0)
 
 
 @dataclass(frozen=True, eq=False)

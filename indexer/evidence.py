@@ -8,6 +8,7 @@ D image numbers, p axes of the location head, C geocells.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from .prior import Prior
 from .support import Support
 from .surface import Floats
 
-FORMAT = "placeprint-evidence-1"
+FORMAT = "placeprint-evidence-2"
+
+_PARTS = ("image_mean", "image_basis", "weight", "keys")
 
 _Matrix = NDArray[np.float32]
 
@@ -32,19 +35,21 @@ class PlaceSource:
     """A location head with the places of a support; it needs no location encoder any more.
 
     Attributes:
+        name: what the places were described by.
         image: axes of the image embeddings.
         weight: of the head, (k, p).
         keys: the support's centers on the head's axes, (A, p).
     """
 
+    name: str
     image: Axes
     weight: _Matrix
     keys: _Matrix
 
     @classmethod
-    def of(cls, head: LocationHead, place_embeddings: _Matrix) -> PlaceSource:
+    def of(cls, name: str, head: LocationHead, place_embeddings: _Matrix) -> PlaceSource:
         """Bind a head to places, (A, E)."""
-        return cls(head.image, head.weight, head.keys(place_embeddings))
+        return cls(name, head.image, head.weight, head.keys(place_embeddings))
 
     def log_ratios(self, embeddings: _Matrix) -> _Matrix:
         """At the centers, (n, D) -> (n, A)."""
@@ -55,34 +60,31 @@ class PlaceSource:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A support and the source that speaks about it; what is asked of S sources is asked of one.
+    """A support and the sources that speak about it.
 
     Attributes:
         support: the places.
-        source: says how much a photo speaks for each.
+        sources: each says how much a photo speaks for each place; in the order of the model's weights.
     """
 
     support: Support
-    source: PlaceSource
+    sources: tuple[PlaceSource, ...]
 
     def log_ratios(self, embeddings: _Matrix) -> NDArray[np.float32]:
         """Of each source at each center: (n, D) -> (S, n, A)."""
-        return self.source.log_ratios(np.atleast_2d(np.asarray(embeddings, dtype=np.float32)))[None]
+        rows = np.atleast_2d(np.asarray(embeddings, dtype=np.float32))
+        return np.stack([source.log_ratios(rows) for source in self.sources])
 
     def to_bytes(self, *, made_for: str) -> bytes:
         """Everything but the prior, which is kept with the model under the same `made_for`."""
-        source = self.source
-        tensors = {
-            "drawn": self.support.drawn,
-            "drawn_km": self.support.drawn_km,
-            "image_mean": source.image.mean,
-            "image_basis": source.image.basis,
-            "weight": source.weight,
-            "keys": source.keys,
-        }
+        tensors = {"drawn": self.support.drawn, "drawn_km": self.support.drawn_km}
+        for number, source in enumerate(self.sources):
+            parts = (source.image.mean, source.image.basis, source.weight, source.keys)
+            tensors |= {f"{number}.{name}": part for name, part in zip(_PARTS, parts, strict=True)}
+        names = json.dumps([source.name for source in self.sources])
         return save(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-            metadata={"format": FORMAT, "made_for": made_for},
+            metadata={"format": FORMAT, "made_for": made_for, "sources": names},
         )
 
     @classmethod
@@ -90,16 +92,20 @@ class Evidence:
         """Read a file of what `to_bytes` gave; None if there is none, or it was made for another model."""
         try:
             with safe_open(path, "numpy") as file:
-                if file.metadata() != {"format": FORMAT, "made_for": made_for}:
+                facts = file.metadata() or {}
+                if (facts["format"], facts["made_for"]) != (FORMAT, made_for):
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             support = Support(prior, tensors["drawn"], tensors["drawn_km"])
-            source = PlaceSource(
-                Axes(tensors["image_mean"], tensors["image_basis"]), tensors["weight"], tensors["keys"]
-            )
+            sources = []
+            for number, name in enumerate(json.loads(facts["sources"])):
+                mean, basis, weight, keys = (tensors[f"{number}.{part}"] for part in _PARTS)
+                sources.append(PlaceSource(name, Axes(mean, basis), weight, keys))
         except (OSError, SafetensorError, KeyError, ValueError):  # none, or a damaged one
             return None
-        return cls(support, source) if len(source.keys) == len(support) else None
+        if any(len(source.keys) != len(support) for source in sources):
+            return None
+        return cls(support, tuple(sources))
 
 
 @dataclass(frozen=True, eq=False)

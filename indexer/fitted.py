@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoders.cell_memberships import CellMemberships
+from ..encoders.geocells import default_geocells
 from ..encoders.location_head import fit_over_penalties
 from ..encoders.sphere import lonlat_of
-from .calibrate import conformal_level, fit_surface_model, mass_above
+from .calibrate import fit_surface_model
+from .conformal import held, with_region_levels
 from .evidence import Evidence, Heard, PlaceSource
 from .fusion import FusionData, fit_fusion, fused_surface, fusion_data, held_out_log_densities
 from .held_out import HeldOut
@@ -32,6 +35,10 @@ MIN_PHOTOS = 500
 """Fewer photos, or of fewer than `MIN_GROUPS` groups, teach a location head nothing that holds."""
 
 MIN_GROUPS = 40
+LOCATION_HEAD, CLASSIFIER = "location head", "geocell classifier"
+"""What photos may say of places: by what is known of them, and by the geocells they lie in."""
+
+_LEAST_WEIGHT = 0.02
 _N_CONTRAST = 2000
 _N_FOLDS = 4
 _MAX_FUSION_PHOTOS = 1000
@@ -124,37 +131,47 @@ def _with_evidence(
     assert sample.embedding is not None
     prior, model = fitted.prior, fitted.model
     support = Support.of_prior(prior, n_drawn=N_DRAWN)
-    contrast = places.encode(lonlat_of(prior.mixture.sample_vectors(_N_CONTRAST, seed=1)))
+    contrast = lonlat_of(prior.mixture.sample_vectors(_N_CONTRAST, seed=1))
     folds = group_folds(sample.group, _N_FOLDS)
-    head, heads = fit_over_penalties(sample.embedding, places.encode(sample.lonlat), contrast, folds)
-    centers = places.encode(lonlat_of(support.centers))
-    stage("how much it is worth")
     rows = _spread(len(sample), _MAX_FUSION_PHOTOS)
     part = sample.take(rows)
-    assert part.embedding is not None
-    ratios = np.empty((1, len(rows), len(support)), dtype=np.float32)
-    for fold, one in enumerate(heads):
-        own = folds[rows] == fold
-        ratios[0, own] = PlaceSource.of(one, centers).log_ratios(part.embedding[own])
+    described = {
+        LOCATION_HEAD: places.encode,
+        CLASSIFIER: CellMemberships.of_photos(default_geocells(), sample.lonlat).encode,
+    }
+    centers = lonlat_of(support.centers)
+    sources, ratios = [], np.empty((len(described), len(rows), len(support)), dtype=np.float32)
+    for number, (name, encode) in enumerate(described.items()):
+        head, heads = fit_over_penalties(sample.embedding, encode(sample.lonlat), encode(contrast), folds)
+        keys = encode(centers)
+        sources.append(PlaceSource.of(name, head, keys))
+        for fold, one in enumerate(heads):
+            own = np.flatnonzero(folds[rows] == fold)
+            ratios[number, own] = PlaceSource.of(name, one, keys).log_ratios(sample.embedding[rows[own]])
+    stage("how much it is worth")
     log_weight = np.empty((len(rows), len(support)))
     for group in np.unique(part.group):
         own = part.group == group
         log_weight[own] = support.log_weights(prior.without(lonlat[groups == group]))
     data = fusion_data(model, part.similarity, part.neighbor_lonlat, part.lonlat, support, log_weight, ratios)
     model = fit_fusion(model, data)
+    heavy = np.array(model.evidence_weights) >= _LEAST_WEIGHT
+    if heavy.any() and not heavy.all():  # without those that say nothing new
+        ratios, sources = ratios[heavy], [sources[number] for number in np.flatnonzero(heavy)]
+        data = replace(data, log_ratios=ratios)
+        model = fit_fusion(model, data)
     if _pays(model, data, part.group):
-        fused = Fitted(prior, model, Evidence(support, PlaceSource.of(head, centers)))
+        fused = Fitted(prior, model, Evidence(support, tuple(sources)))
     else:
         fused = Fitted(prior, replace(model, evidence_weights=(), evidence_gate=0.0))
     stage("how large the regions must be")
-    mass = []
+    photos = []
     for row in _spread(len(part), _MAX_LEVEL_PHOTOS):
         without = prior.without(lonlat[groups == part.group[row]])
         heard = Heard(support, ratios[:, row], log_weight[row]) if fused.evidence else None
         surface = fused.surface(part.similarity[row], part.neighbor_lonlat[row], without, heard)
-        mass.append(mass_above(part.lonlat[row], surface))
-    calibrated = tuple((float(level), conformal_level(np.array(mass), level)) for level in levels)
-    return replace(fused, model=replace(fused.model, region_levels=calibrated))
+        photos.append(held(part.lonlat[row], surface))
+    return replace(fused, model=with_region_levels(fused.model, photos, levels))
 
 
 def _pays(model: SurfaceModel, data: FusionData, group: NDArray[np.str_]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoders.continents import continent_at
 from ..encoders.places import load_places
 from ..encoders.sphere import EARTH_RADIUS_KM, lonlat_of
 from .evidence import Heard
@@ -196,7 +197,7 @@ def locate(
         abstain_reason=_abstain_reason(share if heard is None else 0.0, bits, model),
         is_calibrated=model.is_calibrated and (heard is None or heard.tilt is None),
         surface=surface,
-        region_thresholds=region_thresholds(log_density, model.region_levels),
+        region_thresholds=region_thresholds(log_density, model.levels_on(str(continent_at((lon, lat))))),
     )
 
 

@@ -26,6 +26,7 @@ from .prior import Prior
 from .surface import BANDWIDTHS_KM, Floats, Mixture, kappa_of_km
 
 _N_COMPARED = 10  # neighbors whose lead and whose closeness to one another are evidence
+_LISTS = ("region_levels", "continent_levels")  # of tuples
 _CLOSE_KM = 1492.7  # the length scale of the GeoScore
 
 
@@ -45,7 +46,9 @@ class SurfaceModel:
         evidence_weights: of each source of `evidence`, (S,); none without any.
         evidence_gate: change of the log odds of the prior where the evidence speaks too.
         region_levels: for each nominal level, the share of the density that a region must hold so
-            that it covers the nominal share of truths (split conformal prediction).
+            that it covers the nominal share of truths (`conformal`).
+        continent_levels: the same where the answer lies on a continent with photos enough: its
+            two-letter code, nominal level, share.
         min_information_bits: abstain below so much information over the prior.
         n_photos: photos the parameters were fitted on; 0 when they are defaults.
         n_groups: their groups.
@@ -63,6 +66,7 @@ class SurfaceModel:
     evidence_weights: tuple[float, ...] = ()
     evidence_gate: float = 0.0
     region_levels: tuple[tuple[float, float], ...] = ((0.5, 0.5), (0.9, 0.9))
+    continent_levels: tuple[tuple[str, float, float], ...] = ()
     min_information_bits: float = 0.25
     n_photos: int = 0
     n_groups: int = 0
@@ -72,6 +76,11 @@ class SurfaceModel:
     def is_calibrated(self) -> bool:
         """Whether the parameters come from photos of this gallery rather than from this file."""
         return self.n_photos > 0
+
+    def levels_on(self, continent: str) -> tuple[tuple[float, float], ...]:
+        """`region_levels` for an answer on a continent."""
+        own = {level: share for name, level, share in self.continent_levels if name == continent}
+        return tuple((level, own.get(level, share)) for level, share in self.region_levels)
 
     def prior_share(self, similarity: Floats, neighbor_lonlat: Floats) -> float:
         """The gate g of one photo: 1 without any neighbor. Shapes (K,) and (K, 2)."""
@@ -117,7 +126,8 @@ class SurfaceModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON types."""
-        return asdict(self) | {"region_levels": [list(pair) for pair in self.region_levels]}
+        listed = {name: [list(one) for one in getattr(self, name)] for name in _LISTS}
+        return asdict(self) | listed
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> SurfaceModel:
@@ -125,7 +135,7 @@ class SurfaceModel:
         tuples: dict[str, Any] = {
             name: tuple(item) if isinstance(item, list) else item for name, item in value.items()
         }
-        tuples["region_levels"] = tuple((float(a), float(b)) for a, b in value["region_levels"])
+        tuples |= {name: tuple(tuple(one) for one in value[name]) for name in _LISTS}
         return cls(**tuples)
 
 

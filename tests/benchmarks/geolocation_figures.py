@@ -88,7 +88,8 @@ def figures_of(one: Column, bootstrap: Bootstrap, near_km: float) -> dict[str, A
 
 
 def differences(columns: Mapping[str, Column], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Ours less each other row, in bits and GeoScore (ours against the better of a row's two points)."""
+    """Ours less each other row: bits, GeoScore (against the better of a row's two points), and GeoScore
+    against the answer as published."""
     ours, result = columns[OURS], {}
     for name, one in columns.items():
         if name != OURS:
@@ -96,6 +97,7 @@ def differences(columns: Mapping[str, Column], bootstrap: Bootstrap) -> dict[str
             result[name] = {
                 "bits": bootstrap.mean(ours.bits - one.bits),
                 "geoscore": bootstrap.mean(geoscore(ours.error_km) - score),
+                "own_geoscore": bootstrap.mean(geoscore(ours.error_km) - geoscore(one.own_error_km)),
             }
     return result
 
@@ -154,9 +156,10 @@ def lines_of(table: str, results: Mapping[str, Any], near_km: float) -> list[str
             f"{shares}{city}"
         )
     if "ours_less" in results:
-        lines += ["", "| ours less | bits | GeoScore |", "|---|---|---|"]
+        lines += ["", "| ours less | bits | GeoScore | GeoScore as published |", "|---|---|---|---|"]
         lines += [
-            f"| {name} | {_with(one['bits'], '+.2f')} | {_with(one['geoscore'], '+.0f')} |"
+            f"| {name} | {_with(one['bits'], '+.2f')} | {_with(one['geoscore'], '+.0f')} | "
+            f"{_with(one['own_geoscore'], '+.0f')} |"
             for name, one in results["ours_less"].items()
         ]
         best = results["best_peer"]

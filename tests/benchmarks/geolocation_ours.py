@@ -13,6 +13,7 @@ import numpy as np
 from geolocation_peers import semantic_cells
 from geolocation_trial import Method, Photos, Request, Said, read_density
 
+from placeprint.encoders.continents import continent_at
 from placeprint.encoders.geocell_head import GeocellHead, HeadConfig
 from placeprint.encoders.geocell_heads.fitting import Examples, Objective, fit
 from placeprint.encoders.geocell_heads.offsets import offsets_km
@@ -111,7 +112,8 @@ def located(
         density = fitted.surface(queries.similarity[row], queries.neighbor_lonlat[row], prior, heard)
         read = read_density(density, seed)
         smooth = density.smoothed()
-        edges = region_thresholds(smooth.log_density_at(read.samples), fitted.model.region_levels)
+        levels = fitted.model.levels_on(str(continent_at(read.point)))
+        edges = region_thresholds(smooth.log_density_at(read.samples), levels)
         own = smooth.log_density(asked.lonlat[row : row + 1])[0]
         covered = [own >= edges[level] for level in LEVELS]
         rows.append((density.log_density(asked.lonlat[row : row + 1])[0], read.point, read.p_within, covered))

@@ -14,9 +14,8 @@ from fakes import exact_neighbors
 from scipy.optimize import approx_fprime
 
 from placeprint.encoders.sphere import EARTH_RADIUS_KM, uniform_on_sphere, unit_vectors
-from placeprint.indexer.calibrate import _Likelihood, conformal_level, fit_surface_model, mass_above
+from placeprint.indexer.calibrate import _Likelihood, fit_surface_model
 from placeprint.indexer.prior import Prior
-from placeprint.indexer.surface import Mixture
 from placeprint.indexer.surface_model import SurfaceModel, default_surface_model, evidence_of
 
 MANY_LEVELS = (0.1, 0.5, 0.9)
@@ -199,15 +198,6 @@ def test_regions_cover_new_photos_as_stated(half_calibrated, level):
     assert np.mean(covered) == pytest.approx(level, abs=3.0 * np.sqrt(level * (1.0 - level) * 2 / 200))
 
 
-def test_the_conformal_level_is_the_finite_sample_quantile():
-    mass = np.arange(1, 10) / 10.0  # n = 9: the ⌈10 · 0.5⌉ = 5th smallest
-    assert conformal_level(mass[::-1], 0.5) == pytest.approx(0.5)
-
-
-def test_too_few_photos_for_a_level_give_the_whole_density():
-    assert conformal_level(np.array([0.2, 0.3]), 0.9) == 1.0
-
-
 def test_photos_without_any_neighbor_give_the_default_model():
     model = fit_surface_model(
         np.full((2, 3), -np.inf), np.zeros((2, 3, 2)), np.zeros((2, 2)), np.zeros((2, 2))
@@ -241,7 +231,3 @@ def test_the_arguments_are_not_changed(informative):
 def test_the_model_survives_json(informative):
     model, _ = informative
     assert SurfaceModel.from_dict(json.loads(json.dumps(model.to_dict()))) == model
-
-
-def test_a_flat_density_holds_its_middle_anywhere():
-    assert mass_above(np.array([12.0, 34.0]), Mixture.uniform()) == 0.5

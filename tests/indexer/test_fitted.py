@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 from fakes import exact_neighbors
 
-from placeprint.encoders.sphere import uniform_on_sphere, unit_vectors
+from placeprint.encoders.sphere import destination, uniform_on_sphere, unit_vectors
 from placeprint.indexer import fitted as module
-from placeprint.indexer.fitted import MIN_PHOTOS, Fitted, fit_geolocation, group_folds
+from placeprint.indexer.fitted import (
+    CLASSIFIER,
+    LOCATION_HEAD,
+    MIN_PHOTOS,
+    Fitted,
+    fit_geolocation,
+    group_folds,
+)
 from placeprint.indexer.held_out import HeldOut
 
 N = MIN_PHOTOS + 20
+REGIONS = np.array([[0.0, 45.0], [100.0, 45.0], [-100.0, 45.0], [20.0, 5.0], [140.0, 44.0], [-60.0, 46.0]])
 
 
 class FakePlaces:
@@ -32,10 +40,16 @@ def small():
 
 
 def photos_that_know(what, *, seed=0) -> HeldOut:
-    """Embeddings of noise and, weakly, of the latitude: too weak for neighbors, clear to a head."""
+    """Noise and, weakly, the latitude or the region: too weak for neighbors, clear to a head."""
     rng = np.random.default_rng(seed)
     lonlat = uniform_on_sphere(N, rng)
-    signal = np.outer(unit_vectors(lonlat)[:, 2], [0.6, 0.0]) if what == "latitude" else np.zeros((N, 2))
+    signal = np.zeros((N, 6))
+    if what == "latitude":
+        signal[:, 0] = 0.6 * unit_vectors(lonlat)[:, 2]
+    elif what == "region":
+        region = rng.integers(0, 6, N)
+        lonlat = destination(REGIONS[region], rng.uniform(0.0, 360.0, N), rng.exponential(300.0, N))
+        signal[np.arange(N), region] = 0.5
     embeddings = np.concatenate([signal, 0.25 * rng.normal(size=(N, 14))], axis=1)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     near = exact_neighbors(embeddings, lonlat, [f"g{i // 2}" for i in range(N)], k=40)
@@ -82,6 +96,19 @@ def test_evidence_helps_photos_of_another_draw(told):
     assert fitted.evidence is not None
     assert len(stages) == 3
     assert gain_on(photos_that_know("latitude", seed=1), fitted) > 0.2
+
+
+def test_what_the_location_encoder_cannot_tell_the_geocells_do():
+    """All but one region have the same latitude, which is all that the encoder knows."""
+    fitted = fit(photos_that_know("region"))
+    assert fitted.evidence is not None
+    assert CLASSIFIER in [source.name for source in fitted.evidence.sources]
+    assert len(fitted.model.evidence_weights) == len(fitted.evidence.sources)
+    assert gain_on(photos_that_know("region", seed=1), fitted) > 0.1
+
+
+def test_a_source_that_says_nothing_new_is_left_out(told):
+    assert [source.name for source in told[0].evidence.sources] == [LOCATION_HEAD]
 
 
 def test_the_length_of_an_embedding_says_nothing(latitude, told):

@@ -253,7 +253,7 @@ def test_a_density_that_is_nowhere_reached_gives_an_empty_region():
     assert region.geometry == {"type": "MultiPolygon", "coordinates": []}
 
 
-def test_single_precision_is_near_double(rng=np.random.default_rng(3)):
+def test_single_precision_is_near_double():
     kappa = kappa_of_km(np.geomspace(0.5, 5000.0, 400))
     centers = unit_vectors(cloud(400, seed=4))
     mixture = Mixture(centers, kappa, np.full(400, -np.log(400.0)))
