@@ -37,6 +37,7 @@ MARGIN_KM = 35.0
 _RESOLUTION = 4
 _CERTAINTY = ("information_bits", "prior_share", "abstain", "abstain_reason", "is_calibrated")
 _SHARES = {"country": ("countries",), "region": ("countries", "states"), "25km": ("countries", "states")}
+_POINTS = ("mode", "geoscore_point", "median_point")
 _SMALLEST_RADIUS_KM = {"country": np.inf, "region": 200.0, "25km": 25.0}
 _COARSE_CONDITIONS = {"year", "month"}  # as much as `captured_at` tells anyway
 
@@ -74,7 +75,7 @@ def coarse_location(location: Mapping[str, Any], precision: Precision) -> dict[s
         shown["p_within_km"] = within
     if precision == "25km":
         shown |= _coarse_point(location)
-        shown |= {name: _coarse_point(location[name]) for name in ("mode", "geoscore_point")}
+        shown |= {name: _coarse_point(location[name]) for name in _POINTS}
         shown["regions"] = [_coarse_region(region) for region in location["regions"]]
     return shown
 

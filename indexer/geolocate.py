@@ -4,9 +4,9 @@ Everything in a `Location` is read from one density over the Earth (`surface_mod
 samples with a fixed seed: the same photo gets the same answer. Points are (lon, lat), degrees.
 
 The point answered by default is the one with the best expected GeoScore, 5000 e^{−d/1492.7 km};
-the mode is at hand as well. Measured on 1,700 photos with weak features, the mode is more often
-within 200 km, the GeoScore point within 750 km and beyond, and in the mean. With strong evidence the
-two coincide.
+the mode, and the spherical median, which is best for the mean error, are at hand as well. Measured
+on 1,700 photos with weak features, the mode is more often within 200 km, the GeoScore point within
+750 km and beyond, and in the mean. With strong evidence they coincide.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Location:
         lon: of the best point; so is `lat`.
         mode: where the density is highest, (lon, lat).
         geoscore_point: where the expected GeoScore is highest, (lon, lat).
+        median_point: where the expected distance is least, (lon, lat).
         p_within_km: probability that the best point errs by so much or less.
         countries: most probable first; they add up to 1.
         states: likewise, first-level divisions.
@@ -92,6 +93,7 @@ class Location:
     lat: float
     mode: tuple[float, float]
     geoscore_point: tuple[float, float]
+    median_point: tuple[float, float]
     p_within_km: dict[float, float]
     countries: list[NamedShare]
     states: list[NamedShare]
@@ -130,6 +132,7 @@ class Location:
             "lat": self.lat,
             "mode": {"lon": self.mode[0], "lat": self.mode[1]},
             "geoscore_point": {"lon": self.geoscore_point[0], "lat": self.geoscore_point[1]},
+            "median_point": {"lon": self.median_point[0], "lat": self.median_point[1]},
             "p_within_km": {f"{radius:g}": p for radius, p in self.p_within_km.items()},
             "countries": [share._asdict() for share in self.countries],
             "states": [share._asdict() for share in self.states],
@@ -182,6 +185,7 @@ def locate(
     lon, lat = lonlat_of(best).tolist()
     peaks = smoothed.climb(samples[np.argsort(-log_density)[:_N_CLIMBERS]])
     mode_lon, mode_lat = lonlat_of(peaks[np.argmax(smoothed.log_density_at(peaks))]).tolist()
+    median_lon, median_lat = lonlat_of(spherical_median(samples)).tolist()
     distance_km = EARTH_RADIUS_KM * _angles(samples, best)
     by_country, by_state = name_shares(lonlat_of(samples), countries=countries, states=states)
     return Location(
@@ -189,6 +193,7 @@ def locate(
         lat=lat,
         mode=(mode_lon, mode_lat),
         geoscore_point=(lon, lat),
+        median_point=(median_lon, median_lat),
         p_within_km={radius: float(np.mean(distance_km <= radius)) for radius in RADII_KM},
         countries=by_country,
         states=by_state,
@@ -228,6 +233,32 @@ def geoscore_optimum(samples: Floats) -> Floats:
         if improved <= score:
             break
         best, score = moved, improved
+    return best
+
+
+def spherical_median(samples: Floats) -> Floats:
+    """The point with the least mean great-circle distance to samples, (n, 3) -> (3,).
+
+    The best of some of the samples, then Weiszfeld's steps (1937) on the sphere, at each of which the
+    samples pull with equal force along the great circles; a step that does not pay is the last.
+    """
+    candidates = samples[:: max(1, len(samples) // _N_CANDIDATES)]
+    best: Floats = candidates[np.argmax(_scaled_angles(candidates, samples).sum(axis=1))]
+    total = _scaled_angles(best[None], samples).sum()
+    for _ in range(20):
+        cosine = samples @ best
+        sine = np.maximum(np.sqrt(np.maximum(1.0 - cosine**2, 0.0)), 1e-3)  # near a sample: 6 km
+        angle = np.maximum(np.arccos(np.clip(cosine, -1.0, 1.0)), 1e-3)
+        pull = (samples - cosine[:, None] * best) / sine[:, None]
+        step = pull.sum(axis=0) / (1.0 / angle).sum()
+        length = float(np.linalg.norm(step))
+        if length < 1e-9:
+            break
+        moved = np.cos(length) * best + np.sin(length) * step / length
+        improved = _scaled_angles(moved[None], samples).sum()
+        if improved <= total:
+            break
+        best, total = moved, improved
     return best
 
 

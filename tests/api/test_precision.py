@@ -38,7 +38,7 @@ def located(place: dict[str, float] = TOKYO, radius_km: float = 3.0) -> dict[str
     circle = Circle(place["lon"], place["lat"], radius_km)
     share = {"name": "Japan", "code": "JP", "probability": 1.0, "outline": [TOKYO]}
     return {
-        **place, "mode": dict(place), "geoscore_point": dict(place),
+        **place, "mode": dict(place), "geoscore_point": dict(place), "median_point": dict(place),
         "p_within_km": {"1": 0.1, "25": 0.5, "200": 0.8, "750": 0.9, "2500": 1.0},
         "countries": [share], "states": [share],
         "regions": [{"level": 0.5, "area_km2": circle.area_km2, "geojson": circle.to_geojson()}],
@@ -108,8 +108,8 @@ def test_at_25_km_every_point_is_the_center_of_its_cell(place: dict[str, float])
     lat, lon = h3.cell_to_latlng(h3.latlng_to_cell(place["lat"], place["lon"], 4))
     center = {"lon": lon, "lat": lat}
     location, neighbor = coarse_location(located(place), "25km"), coarse_neighbor(found(place), "25km")
-    points = [location, location["mode"], location["geoscore_point"], neighbor]
-    assert [{"lon": point["lon"], "lat": point["lat"]} for point in points] == [center] * 4
+    points = [location, location["mode"], location["geoscore_point"], location["median_point"], neighbor]
+    assert [{"lon": point["lon"], "lat": point["lat"]} for point in points] == [center] * 5
 
 
 @pytest.mark.parametrize("place", [TOKYO, FIJI, {"lon": 10.0, "lat": 70.0}])

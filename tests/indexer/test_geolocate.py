@@ -13,8 +13,21 @@ import numpy as np
 import pytest
 import shapely
 
-from placeprint.encoders.sphere import EARTH_RADIUS_KM, great_circle_km, uniform_on_sphere, unit_vectors
-from placeprint.indexer.geolocate import REMOTE, geoscore_optimum, locate, name_shares, region_thresholds
+from placeprint.encoders.sphere import (
+    EARTH_RADIUS_KM,
+    great_circle_km,
+    lonlat_of,
+    uniform_on_sphere,
+    unit_vectors,
+)
+from placeprint.indexer.geolocate import (
+    REMOTE,
+    geoscore_optimum,
+    locate,
+    name_shares,
+    region_thresholds,
+    spherical_median,
+)
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import SurfaceModel, default_surface_model
 
@@ -98,6 +111,29 @@ def test_the_geoscore_point_of_a_narrow_ring_is_its_middle_though_no_sample_lies
     turn = np.deg2rad(np.arange(0.0, 360.0, 30.0))
     ring = unit_vectors(np.column_stack([2.0 * np.cos(turn), 2.0 * np.sin(turn)]))
     assert geoscore_optimum(ring) == pytest.approx([1.0, 0.0, 0.0], abs=2e-4)  # 1 km
+
+
+def test_no_place_of_a_grid_is_nearer_to_all_samples_than_their_median():
+    samples = unit_vectors(
+        np.vstack([uniform_on_sphere(40, np.random.default_rng(2)), np.tile(KYOTO, (15, 1))])
+    )
+    grid = unit_vectors(uniform_on_sphere(20_000, np.random.default_rng(1)))
+
+    def mean_angle(points):
+        return np.arccos(np.clip(points @ samples.T, -1.0, 1.0)).mean(axis=1)
+
+    assert mean_angle(spherical_median(samples)[None])[0] <= mean_angle(grid).min() + 1e-9
+
+
+def test_the_median_of_three_corners_lies_where_they_pull_alike():
+    turn = np.deg2rad([90.0, 210.0, 330.0])
+    corners = unit_vectors(np.column_stack([179.0 + 5.0 * np.cos(turn), 5.0 * np.sin(turn)]))
+    assert error_km(lonlat_of(spherical_median(corners)), (179.0, 0.0)) < 5.0
+
+
+def test_most_of_the_samples_hold_the_median_and_the_rest_do_not_draw_it_away():
+    answer = located([KYOTO, KYOTO, KYOTO, PARIS])
+    assert error_km(answer.median_point, KYOTO) < 60.0
 
 
 def test_probability_within_a_radius_is_the_mass_of_the_cap():

@@ -1,0 +1,45 @@
+"""The cells that decided are those whose probability rose."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from placeprint.encoders.geocells import default_geocells
+from placeprint.encoders.sphere import uniform_on_sphere
+from placeprint.indexer.explanation import decisive_cells
+from placeprint.indexer.geolocate import locate
+from placeprint.indexer.prior import Prior
+from placeprint.indexer.surface_model import default_surface_model
+
+KYOTO, NADI = (135.77, 35.01), (177.44, -17.78)
+SURE = replace(default_surface_model(), gate_bias=-6.0, bandwidth_logits=(-9.0, 3.0, -9.0, -9.0, -9.0, -9.0))
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return Prior.from_lonlat(np.vstack([uniform_on_sphere(200, np.random.default_rng(0)), [KYOTO, NADI]]))
+
+
+@pytest.mark.parametrize(("place", "country"), [(KYOTO, "JP"), (NADI, "FJ")])
+def test_the_cell_of_a_sure_answer_comes_first(prior, place, country):
+    answer = locate(np.array([0.9]), np.array([place]), prior, SURE)
+    cells = default_geocells()
+    first, *others = decisive_cells(answer, prior)
+    assert first.cell_id == cells.cell_id[cells.assign(np.array([place]))[0]]
+    assert first.cell_id.startswith(country)
+    assert first.probability > 0.3 > first.prior_probability
+    assert first.bits == pytest.approx(
+        first.probability * np.log2(first.probability / max(first.prior_probability, 0.5 / 2048)), rel=1e-6
+    )
+    assert all(first.bits >= one.bits > 0.0 for one in others)
+
+
+def test_an_answer_that_is_the_prior_has_no_decisive_cells(prior):
+    answer = locate(np.full(3, -np.inf), np.zeros((3, 2)), prior, SURE)
+    assert sum(one.bits for one in decisive_cells(answer, prior)) < 0.05
+
+
+def test_no_more_cells_than_asked_for(prior):
+    answer = locate(np.array([0.9, 0.9]), np.array([KYOTO, NADI]), prior, SURE)
+    assert len(decisive_cells(answer, prior, n=2)) == 2
