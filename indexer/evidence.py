@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Evidence:
 
     def to_bytes(self, *, made_for: str) -> bytes:
         """Everything but the prior, which is kept with the model under the same `made_for`."""
-        tensors = {"drawn": self.support.drawn, "drawn_km": self.support.drawn_km}
+        tensors: dict[str, NDArray[Any]] = {"drawn": self.support.drawn, "drawn_km": self.support.drawn_km}
         for number, source in enumerate(self.sources):
             parts = (source.image.mean, source.image.basis, source.weight, source.keys)
             tensors |= {f"{number}.{name}": part for name, part in zip(_PARTS, parts, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,11 +49,10 @@ def decisive_cells(
     floor = np.maximum(before, 0.5 / _N_SAMPLES)
     bits = after * np.log2(np.maximum(after, 1e-12) / floor)
     best = [row for row in np.argsort(-bits, kind="stable")[:n].tolist() if bits[row] > 0.0]
-    center: list[Any] = cells.center_lonlat.tolist()
     return [
         DecisiveCell(
-            str(cells.cell_id[row]), str(cells.name[row]), *center[row],
+            str(cells.cell_id[row]), str(cells.name[row]), lon, lat,
             float(after[row]), float(before[row]), float(bits[row]),
         )
-        for row in best
+        for row, (lon, lat) in zip(best, cells.center_lonlat[best].tolist(), strict=True)
     ]  # fmt: skip

@@ -175,14 +175,18 @@ def _with_evidence(
 
 
 def _pays(model: SurfaceModel, data: FusionData, group: NDArray[np.str_]) -> bool:
-    """Whether evidence makes held-out photos likelier by more than chance would, one-sided at 2.5 %.
+    """Whether evidence makes held-out photos likelier by more than fitting its weights to them does.
 
-    Photos of one group share their luck: what varies is the sum over a group.
+    By Akaike's criterion: the gain in log-likelihood has to exceed the number of parameters. Photos of one
+    group share their luck, so that they count for fewer: the parameters are multiplied by the design
+    effect, how much the sums over groups vary more than those of single photos would.
     """
     none = replace(model, evidence_weights=(0.0,) * len(model.evidence_weights), evidence_gate=0.0)
     gain = held_out_log_densities(model, data) - held_out_log_densities(none, data)
-    by_group = np.bincount(np.unique(group, return_inverse=True)[1], gain - gain.mean())
-    return bool(gain.sum() > 1.96 * np.sqrt((by_group**2).sum()))
+    away = gain - gain.mean()
+    by_group = np.bincount(np.unique(group, return_inverse=True)[1], away)
+    design_effect = max(1.0, float((by_group**2).sum()) / max(float((away**2).sum()), 1e-12))
+    return bool(gain.sum() > design_effect * (len(model.evidence_weights) + 1))
 
 
 def group_folds(group: NDArray[Any], n_folds: int, *, seed: int = 0) -> NDArray[np.intp]:

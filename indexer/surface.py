@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,25 +93,27 @@ class Mixture:
     def log_density_at(self, vectors: Floats) -> Floats:
         """Natural log of the density per km²: unit vectors (n, 3) -> (n,); off by 1e-3 at most."""
         wide = self.kappa <= _SINGLE_KAPPA
-        parts = [(wide, np.float32), (~wide, np.float64)]
-        sums = [self._log_sums(vectors, part, precision) for part, precision in parts if part.any()]
-        result: Floats = np.logaddexp(*sums) if len(sums) == 2 else sums[0]
+        if wide.all():
+            return self._log_sums(vectors, wide, is_single=True)
+        exact = self._log_sums(vectors, ~wide, is_single=False)
+        if not wide.any():
+            return exact
+        result: Floats = np.logaddexp(exact, self._log_sums(vectors, wide, is_single=True))
         return result
 
-    def _log_sums(
-        self, vectors: Floats, part: NDArray[np.bool_], precision: type[np.float32] | type[np.float64]
-    ) -> Floats:
+    def _log_sums(self, vectors: Floats, part: NDArray[np.bool_], *, is_single: bool) -> Floats:
         """Log of the summed densities of some kernels, (M,), at points: (n, 3) -> (n,)."""
+        precision: Any = np.float32 if is_single else np.float64
         kappa = self.kappa[part]
         scaled = (self.centers[part] * kappa[:, None]).T.astype(precision)
         constant = log_kernel(np.ones(()), kappa) + self.log_weight[part] - kappa
         constant, points = constant.astype(precision), vectors.astype(precision)
         # exp is twenty times slower where it underflows, which most kernels do at most points.
-        least = -80.0 if precision is np.float32 else -700.0
+        least = -80.0 if is_single else -700.0
         step = max(1, _BLOCK // len(kappa))
         result = np.empty(len(points))
         for start in range(0, len(points), step):
-            exponent = points[start : start + step] @ scaled
+            exponent: NDArray[Any] = points[start : start + step] @ scaled
             exponent += constant
             peak = exponent.max(axis=1, keepdims=True)
             np.maximum(np.subtract(exponent, peak, out=exponent), least, out=exponent)

@@ -120,7 +120,7 @@ def write_results(
     bootstrap = Bootstrap(group)
     rows = {name: figures_of(one, bootstrap, near_km) for name, one in columns.items()}
     results: dict[str, Any] = {"photos": len(group), "groups": len(np.unique(group)), "rows": rows}
-    if OURS in columns:
+    if OURS in columns and len(columns) > _N_BASELINES + 1:
         results["ours_less"] = differences(columns, bootstrap)
         results["best_peer"] = {key: best_peer(rows, key) for key in ("bits", "geoscore")}
     text = "\n".join(lines_of(table, results, near_km))

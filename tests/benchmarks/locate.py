@@ -125,7 +125,7 @@ def main() -> None:
     started = time.monotonic()
     locator = Locator(gallery, stage=lambda what: console.print(f"fitting: {what}", highlight=False))
     fit_s = time.monotonic() - started
-    queries, truth, _ = make(N_ASKED, asked.dimension, seed=10**6)
+    queries, _, _ = make(N_ASKED, asked.dimension, seed=10**6)
     parts = [make(SHARD, asked.dimension, seed=1 + part) for part in range(-(-asked.photos // SHARD))]
     vectors = np.concatenate([part[0] for part in parts])[: asked.photos]
     places = np.concatenate([part[1] for part in parts])[: asked.photos]
