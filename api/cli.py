@@ -12,8 +12,9 @@ try:
     from .. import __version__
     from .bench import bench_app
     from .cells import cells_app
+    from .commands_evaluate import evaluate
     from .commands_index import delete, galleries, index, optimize, rebuild
-    from .commands_locate import evaluate, locate
+    from .commands_locate import locate
     from .commands_search import search
     from .embed import embed
     from .exits import WRONG_USAGE, Verbs, explained, fail

@@ -1,6 +1,5 @@
-"""The verbs of geolocation: locate and evaluate."""
+"""The verb that places photos: locate."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +15,9 @@ def locate(
     photos: Annotated[list[Path], typer.Argument(help="Photos to locate, each by itself.")],
     gallery: GalleryName,
     map: Annotated[Path | None, typer.Option(help="Write a map: .png, or .html with the evidence.")] = None,
+    heat_map: Annotated[
+        Path | None, typer.Option(help="Draw over the photo what in it spoke for the place: .png.")
+    ] = None,
     tiles: Annotated[
         str | None, typer.Option(help="Background from the network: OpenStreetMap.Mapnik …")
     ] = None,
@@ -35,18 +37,24 @@ def locate(
 
     Example: placeprint locate photo.jpg --gallery trips --map out.html
     """
+    from ..indexer.explanation import decisive_cells
     from ..indexer.filters import Filter
     from ..indexer.gallery import Gallery
     from ..indexer.locator import Locator
     from . import console
 
     writable_target(map, "--map", (".png", ".html"))
-    if map is not None and len(photos) > 1 and not same_place:
-        raise typer.BadParameter("--map takes one photo, or several with --same-place")
+    writable_target(heat_map, "--heat-map", (".png",))
+    for path, option in ((map, "--map"), (heat_map, "--heat-map")):
+        if path is not None and len(photos) > 1 and not same_place:
+            raise typer.BadParameter(f"{option} takes one photo, or several with --same-place")
+    if map is not None and heat_map is not None and map.resolve() == heat_map.resolve():
+        raise typer.BadParameter(f"--map and --heat-map both write {map}; give them two files")
     polygons = {"countries": _polygons(countries), "states": _polygons(states)}
     failures: dict[Path, str] = {}
     with Gallery.open(gallery) as opened:
-        asked = _embedded(photos, encoder_of(opened, weights), failures, as_json=as_json)
+        encoder = encoder_of(opened, weights)
+        asked = _embedded(photos, encoder, failures, as_json=as_json)
         locator = None
         for group in _questions(asked, same_place=same_place):
             if locator is None:
@@ -58,76 +66,59 @@ def locate(
             embedding = sum(embedding for _, _, embedding in group)
             location, neighbors = locator.locate(embedding, filter=others, prior=prior, **polygons)
             shown = [photo for photo, _, _ in group]
+            cells = decisive_cells(location, locator.prior) if as_json or map is not None else []
             if as_json:
                 images: dict[str, Any] = {"images": [str(photo) for photo in shown]} if same_place else {}
-                console.say("location", image=str(shown[0]), **images, **location.to_dict())
+                told = [cell._asdict() for cell in cells]
+                console.say("location", image=str(shown[0]), **images, **location.to_dict(), cells=told)
             else:
                 console.show_location(location, _title(shown))
+            heat = None
+            if heat_map is not None:
+                with console.counting_progress("heat map", as_json=as_json) as counting:
+                    asked_of = {"filter": others, "prior": prior}
+                    heat = _heat(locator, encoder, group, location, asked_of, counting)
+                heat_map.write_bytes(heat[0])
+                if as_json:
+                    console.say("heat_map", image=str(shown[0]), file=str(heat_map), says=heat[1])
+                else:
+                    console.out.print(f"  photo       {heat[1]}", markup=False, soft_wrap=True)
             if map is not None:
-                _write_map(map, shown, location, neighbors, opened.placed()[1], tiles)
+                _write_map(map, shown, location, neighbors, opened.placed()[1], tiles, heat, cells)
     if failures:
         raise typer.Exit(FAILED if len(failures) == len(photos) else PARTLY_FAILED)
 
 
-def evaluate(
-    gallery: GalleryName,
-    queries: Annotated[
-        Path | None, typer.Argument(help="Photos of known place, any source; by default the gallery's own.")
-    ] = None,
-    group_column: Annotated[
-        str | None, typer.Option(help="Column of what belongs together; it is hidden from its own photos.")
-    ] = None,
-    exclude_km: Annotated[float, typer.Option(min=0.0, help="Hide nearer photos of the gallery too.")] = 0.0,
-    out: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw errors and calibration: .png, .svg or .pdf.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of folds, samples and the bootstrap.")] = 0,
-    weights: WeightsFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure geolocation against prior, random photo and nearest photo, with intervals.
+def _heat(
+    locator: Any, encoder: Any, group: Sequence[Any], location: Any, asked_of: dict[str, Any], counting: Any
+) -> tuple[bytes, str]:
+    """What in the photos spoke for the answered point: a picture, and the same in words.
 
-    Photos that are in the gallery do not see themselves nor their group, and the probabilities
-    that judge them are fitted on other groups. Example: placeprint evaluate queries.csv -g trips
+    Of several photos of one place, parts of each are hidden in turn while the others stay whole.
     """
-    from ..indexer.evaluate import evaluate_gallery, evaluate_source
-    from ..indexer.gallery import Gallery
-    from ..indexer.sources import list_source
-    from . import console
+    from ..encoders.heat_map import heat_map
+    from ..encoders.photo import open_photo
+    from ..indexer.heat import density_score
+    from .heat_picture import draw_heat, heat_in_words
 
-    writable_target(out, "--out", ())
-    writable_target(plot, "--plot", (".png", ".svg", ".pdf"))
-    items = None if queries is None else list_source(queries, group_column=group_column)
-    for note in items.notes if items is not None else ():
-        console.warn(note, as_json=False)
-    skipped: list[str] = []
-    with (
-        Gallery.open(gallery) as opened,
-        console.counting_progress("evaluating", as_json=as_json) as counting,
-    ):
-        if items is None:
-            figures = evaluate_gallery(opened, exclude_km=exclude_km, seed=seed, progress=counting)
-        else:
-            figures, skipped = evaluate_source(
-                items,
-                opened,
-                encoder_of(opened, weights),
-                exclude_km=exclude_km,
-                seed=seed,
-                progress=counting,
-            )
-    if as_json:
-        typer.echo(json.dumps(figures.to_dict()))
-    else:
-        console.out.print(figures.table())
-        console.out.print(figures.summary(), markup=False)
-    if skipped:
-        console.err.print(f"{len(skipped)} photos were left out; the first: {skipped[0]}", soft_wrap=True)
-    if out is not None:
-        out.write_text(json.dumps(figures.to_dict(), indent=1))
-    if plot is not None:
-        figures.plot(plot)
+    maps, point = [], (location.lon, location.lat)
+    for number, (photo, _, embedding) in enumerate(group):
+        rest = sum(other for _, _, other in group) - embedding if len(group) > 1 else None
+        score = density_score(locator, point, others=rest, **asked_of)
+
+        def count(done: int, total: int, before: int = number) -> None:
+            counting(before * total + done, len(group) * total)
+
+        maps.append(heat_map(encoder, photo, score, progress=count))
+    shown = [photo for photo, _, _ in group]
+    picture = draw_heat(
+        [open_photo(photo)[0] for photo in shown], maps, title=_title(shown), location=location
+    )
+    place = "the most probable place" if location.abstain else "this place"
+    said = [heat_in_words(heat, place) for heat in maps]
+    if len(said) > 1:
+        said = [f"{photo.name}: {words}" for photo, words in zip(shown, said, strict=True)]
+    return picture, " ".join(said)
 
 
 def _polygons(path: Path | None) -> Any:
@@ -174,7 +165,14 @@ def _title(photos: Sequence[Path]) -> str:
 
 
 def _write_map(
-    path: Path, photos: Sequence[Path], location: Any, neighbors: Any, lonlat: Any, tiles: str | None
+    path: Path,
+    photos: Sequence[Path],
+    location: Any,
+    neighbors: Any,
+    lonlat: Any,
+    tiles: str | None,
+    heat: tuple[bytes, str] | None,
+    cells: Sequence[Any],
 ) -> None:
     from ..encoders.photo import open_photo
     from .maps import draw_location
@@ -194,5 +192,7 @@ def _write_map(
         neighbors=neighbors,
         thumbnails=[thumbnail(one.image) for one in neighbors.photos[:12]],
         title=_title(photos),
+        heat=heat,
+        cells=cells,
     )
     path.write_text(page, encoding="utf-8")

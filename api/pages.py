@@ -23,6 +23,7 @@ from ..encoders.photo import open_photo
 from ..encoders.places import describe
 from ..encoders.sphere import great_circle_km
 from ..indexer.evaluation_report import Evaluation
+from ..indexer.explanation import DecisiveCell
 from ..indexer.gallery import Neighbor, Neighborhood
 from ..indexer.geolocate import REMOTE, Location, NamedShare
 from .maps import in_words, percent, point_in_words
@@ -35,6 +36,7 @@ LIMITS = (
 
 _PHOTO_SIDE = 960
 _STRIP_SIDE = 320
+_HEAT_SIDE = 1200
 _N_NAMES = 6
 _SCALES = {1.0: "street", 25.0: "city", 200.0: "region", 750.0: "country", 2500.0: "continent"}
 
@@ -85,6 +87,8 @@ def location_page(
     neighbors: Neighborhood,
     thumbnails: Sequence[bytes | None],
     title: str,
+    heat: tuple[bytes, str] | None = None,
+    cells: Sequence[DecisiveCell] = (),
 ) -> str:
     """The report on one photo, or on several of one place.
 
@@ -95,6 +99,9 @@ def location_page(
         neighbors: what the answer rests on.
         thumbnails: of the first neighbors, as from `thumbnail`; as many are shown.
         title: name of the photo, or what the photos are together.
+        heat: what in the photos spoke for the answer, as from `draw_heat`, and the same in words; it is
+            shown beside the photos.
+        cells: that decided, the foremost first.
     """
     side = _PHOTO_SIDE if len(photos) == 1 else _STRIP_SIDE
     evidence = [
@@ -114,6 +121,9 @@ def location_page(
         point=point_in_words(location.lon, location.lat, digits=4),
         near=_place_name((location.lon, location.lat)),
         photos=[_data_uri(thumbnail(photo, side=side)) for photo in photos],
+        heat=None
+        if heat is None
+        else {"picture": _data_uri(thumbnail(heat[0], side=_HEAT_SIDE)), "words": heat[1]},
         near_map=_data_uri(maps.get("near"), "png"),
         # An answer that spans the Earth has the same map twice.
         world_map=None if maps.get("world") == maps.get("near") else _data_uri(maps.get("world"), "png"),
@@ -121,6 +131,7 @@ def location_page(
         countries=_name_bars(location.countries),
         states=_name_bars(location.states),
         evidence=evidence,
+        cells=[_cell_bar(cell) for cell in cells],
     )
 
 
@@ -271,6 +282,11 @@ def _name_bars(shares: Sequence[NamedShare]) -> list[dict[str, Any]]:
     if rest > 0.0:
         bars.append((f"{len(shares) - _N_NAMES} others", rest))
     return [{"name": name, "percent": percent(p), "share": p} for name, p in bars]
+
+
+def _cell_bar(cell: DecisiveCell) -> dict[str, Any]:
+    before = f"{cell.name} (from {percent(cell.prior_probability)})"
+    return {"name": before, "percent": percent(cell.probability), "share": cell.probability}
 
 
 def _data_uri(picture: bytes | None, kind: str = "jpeg") -> str | None:

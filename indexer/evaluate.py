@@ -2,35 +2,45 @@
 
 A photo is located by photos of other groups (site, sequence, author) than its own, its group is
 taken out of the prior too, and where it belongs to the gallery, the model was fitted on other folds
-of groups. Thresholds are inclusive (an error of exactly 25 km is within 25 km); distances are
-great-circle km. Letters: Q photos, N photos of the gallery, K neighbors, R radii.
+of groups. Thresholds are inclusive (an error of exactly 25 km is within 25 km) but for benchmarks
+that count otherwise; distances are great-circle km. Letters: Q photos, N photos of the gallery, K
+neighbors, R radii.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..encoders.errors import NothingToLocateWith
-from ..encoders.places import load_places
-from ..encoders.sphere import great_circle_km, lonlat_of
-from .calibrate import fit_surface_model
-from .evaluation_report import Evaluation, Row
-from .fitted import Fitted, fit_geolocation, group_folds
+from ..encoders.sphere import great_circle_km
+from .baselines import (
+    areas,
+    constant_points,
+    log_densities,
+    log_priors,
+    nearest_log_densities,
+    prior_areas,
+    random_points,
+)
+from .blocks import block_of, check_block_deg, held_out_by_block
+from .breakdown import continents_of, countries_of
+from .ceilings import ceilings
+from .evaluation_report import Evaluation
 from .gallery import Gallery
-from .geolocate import GEOSCORE_KM, RADII_KM, Location, geoscore_optimum, locate
+from .geolocate import RADII_KM, Location, locate
 from .held_out import HeldOut, held_out, held_out_from
 from .locator import Locator
-from .prior import Prior
 from .queries import read_queries
+from .rows import geoscore as geoscore
+from .rows import named_answers, row_of
+from .rows import share_within as share_within
 from .sources import Item
-from .surface import Floats
-from .surface_model import SurfaceModel
+from .trial import Trial as Trial
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
@@ -38,78 +48,9 @@ if TYPE_CHECKING:  # it loads torch, which an encoder may do without
 
 _SAME_KM = 1.0
 _SAME_SIMILARITY = 0.999
-_CONSTANT_SAMPLES = 2048
+_MAX_OWN = 2000  # of a gallery's own photos, to be asked or fitted on
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """What an evaluation is about: the photos asked, those fitted on, and the gallery.
-
-    Attributes:
-        queries: with their neighbors of other groups.
-        fitting: photos of the gallery that the model is fitted on; may be the queries themselves.
-        lonlat: places of the whole gallery, (N, 2).
-        group: their groups, (N,).
-        places: loads the location encoder; None to judge neighbors alone.
-        fitted: what the gallery locates by, which may judge photos of no group of its own.
-        n_folds: of groups; where no query is of a group of the gallery, one fit does for all.
-        seed: of folds, samples, the random photo and the bootstrap.
-    """
-
-    queries: HeldOut
-    fitting: HeldOut
-    lonlat: Floats
-    group: NDArray[np.str_]
-    places: Callable[[], LocationEmbedder] | None = None
-    fitted: Fitted | None = None
-    n_folds: int = 5
-    seed: int = 0
-
-    @cached_property
-    def prior(self) -> Prior:
-        """Of the whole gallery."""
-        return Prior.from_lonlat(self.lonlat, groups=self.group)
-
-    def prior_without(self, group: str) -> Prior:
-        """Of the gallery without one group."""
-        own = self.lonlat[self.group == group]
-        return self.prior.without(own) if len(own) else self.prior
-
-    def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]]:
-        """For each fold: which queries are asked, which photos are fitted on, which gallery is known."""
-        names = np.unique(np.concatenate([self.queries.group, self.fitting.group, self.group]))
-        if not np.isin(self.queries.group, self.group).any():
-            everyone = [np.ones(len(group), bool) for group in (self.queries, self.fitting, self.group)]
-            yield everyone[0], everyone[1], everyone[2]
-            return
-        fold = group_folds(names, self.n_folds, seed=self.seed)
-        groups = (self.queries.group, self.fitting.group, self.group)
-        parts = [fold[np.searchsorted(names, group)] for group in groups]
-        for one in range(self.n_folds):
-            if (parts[0] == one).any():
-                yield parts[0] == one, parts[1] != one, parts[2] != one
-
-    def models(self) -> Iterator[tuple[NDArray[np.intp], Fitted]]:
-        """Rows of queries with what may judge them, fitted on the other folds."""
-        groups = self.group.tolist()
-        for asked, known, _ in self.folds():
-            if asked.all() and known.all() and self.fitted is not None:
-                fitted = self.fitted
-            else:
-                part = self.fitting.take(known)
-                fitted = fit_geolocation(part, self.lonlat, groups, self.places, prior=self.prior)
-            yield np.flatnonzero(asked), fitted
-
-    def nearest_models(self) -> Iterator[tuple[NDArray[np.intp], SurfaceModel]]:
-        """Likewise, fitted with the nearest neighbor alone."""
-        for asked, fitted, _ in self.folds():
-            part = self.fitting.take(fitted)
-            yield np.flatnonzero(asked), fit_surface_model(
-                part.similarity[:, :1], part.neighbor_lonlat[:, :1], part.lonlat, self.lonlat,
-                groups=part.group.tolist(), gallery_groups=self.group.tolist(), levels=(),
-            )  # fmt: skip
 
 
 def evaluate_source(
@@ -118,17 +59,23 @@ def evaluate_source(
     encoder: ImageEncoder,
     *,
     exclude_km: float = 0.0,
+    block_deg: float | None = None,
+    is_inclusive: bool = True,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Evaluation, list[str]]:
     """Judge a gallery by photos of known place, which may be its own.
 
     Args:
-        items: the photos, see `list_source`; their places from the source or from EXIF.
+        items: the photos, see `list_source` and `list_protocol`; their places from the source, from
+            EXIF, or from JPEG comments.
         gallery: to be judged.
         encoder: of the gallery.
         exclude_km: hide the gallery's photos nearer than this to a query, besides its group, from
             its neighbors; what was fitted on other groups may have seen them.
+        block_deg: take blocks of so many degrees for groups: neighbors are of other blocks, and what
+            judges a photo was fitted on folds without its block.
+        is_inclusive: whether an error of exactly a radius is within it.
         seed: of everything random.
         progress: called with photos done and their number.
 
@@ -137,42 +84,97 @@ def evaluate_source(
 
     Raises:
         UnreadableSource: none of them could be asked.
+        InvalidProbe: there are no blocks of so many degrees.
     """
-    _need_groups(gallery)
+    _need_groups(gallery, block_deg)
     queries = read_queries(items, gallery, encoder)
-    asked = held_out(
-        gallery, queries.embeddings, queries.lonlat, queries.groups,
-        ids=queries.ids, exclude_km=exclude_km, progress=progress,
-    )  # fmt: skip
+    if block_deg is None:
+        asked = held_out(
+            gallery, queries.embeddings, queries.lonlat, queries.groups,
+            ids=queries.ids, exclude_km=exclude_km, progress=progress,
+        )  # fmt: skip
+    else:
+        asked = held_out_by_block(
+            gallery, queries.embeddings, queries.lonlat, queries.groups, block_deg,
+            ids=queries.ids, exclude_km=exclude_km, progress=progress,
+        )  # fmt: skip
+    trial = _trial(gallery, asked, queries.groups, exclude_km, block_deg, seed)
     if queries.are_all_in_gallery:
-        return evaluate(_trial(gallery, asked, asked, seed)), queries.skipped
-    own, fitted = held_out_from(gallery, progress=progress), Locator(gallery, progress=progress).fitted
-    return evaluate(_trial(gallery, asked, own, seed, fitted=fitted)), queries.skipped
+        return evaluate(trial, is_inclusive=is_inclusive), queries.skipped
+    if block_deg is None:
+        own = held_out_from(gallery, progress=progress)
+        trial = replace(trial, fitting=own, fitted=Locator(gallery, progress=progress).fitted)
+    else:
+        own, _ = _own_by_block(gallery, block_deg, 0.0, 0, progress)
+        trial = replace(trial, fitting=own)
+    return evaluate(trial, is_inclusive=is_inclusive), queries.skipped
 
 
 def evaluate_gallery(
-    gallery: Gallery, *, exclude_km: float = 0.0, seed: int = 0, progress: Progress = lambda done, total: None
+    gallery: Gallery,
+    *,
+    exclude_km: float = 0.0,
+    block_deg: float | None = None,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
 ) -> Evaluation:
-    """Judge a gallery by its own placed photos, at most 2,000 of them."""
-    _need_groups(gallery)
-    asked = held_out_from(gallery, exclude_km=exclude_km, seed=seed, progress=progress)
-    return evaluate(_trial(gallery, asked, asked, seed))
+    """Judge a gallery by its own placed photos, at most 2,000 of them; see `evaluate_source`."""
+    _need_groups(gallery, block_deg)
+    if block_deg is None:
+        asked = held_out_from(gallery, exclude_km=exclude_km, seed=seed, progress=progress)
+        return evaluate(_trial(gallery, asked, asked.group.tolist(), exclude_km, None, seed))
+    asked, sites = _own_by_block(gallery, block_deg, exclude_km, seed, progress)
+    return evaluate(_trial(gallery, asked, sites, exclude_km, block_deg, seed))
 
 
-def _need_groups(gallery: Gallery) -> None:
-    if len({photo.group for photo in gallery.placed()[0]}) < 2:
+def _need_groups(gallery: Gallery, block_deg: float | None) -> None:
+    photos, lonlat = gallery.placed()
+    if block_deg is not None:
+        check_block_deg(block_deg)
+        if len(photos) == 0 or len(np.unique(block_of(lonlat, block_deg))) < 2:
+            raise NothingToLocateWith(
+                f"gallery {gallery.name!r} lies within one block of {block_deg:g} degrees, and without it "
+                "nothing is left to locate by; take smaller blocks, or none"
+            )
+    if len({photo.group for photo in photos}) < 2:
         raise NothingToLocateWith(
             f"gallery {gallery.name!r} has placed photos of fewer than two groups, and none judges "
             "itself; index photos of more places, or name the groups with --group-column"
         )
 
 
+def _own_by_block(
+    gallery: Gallery, block_deg: float, exclude_km: float, seed: int, progress: Progress
+) -> tuple[HeldOut, list[str]]:
+    """A sample of the gallery's own photos without their blocks, and the groups they have there."""
+    photos, lonlat = gallery.placed()
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(photos), min(_MAX_OWN, len(photos)), replace=False))
+    ids = [photos[row].id for row in chosen]
+    sites = [photos[row].group or photos[row].id for row in chosen]
+    held = held_out_by_block(
+        gallery, gallery.embeddings(ids), lonlat[chosen], sites, block_deg,
+        ids=ids, exclude_km=exclude_km, progress=progress,
+    )  # fmt: skip
+    return held, sites
+
+
 def _trial(
-    gallery: Gallery, queries: HeldOut, fitting: HeldOut, seed: int, *, fitted: Fitted | None = None
+    gallery: Gallery,
+    asked: HeldOut,
+    sites: Sequence[str],
+    exclude_km: float,
+    block_deg: float | None,
+    seed: int,
 ) -> Trial:
+    """A trial in which the photos asked are those fitted on."""
     photos, lonlat = gallery.placed()
     groups = np.array([photo.group or photo.id for photo in photos], dtype=str)
-    return Trial(queries, fitting, lonlat, groups, _location_encoder, fitted, seed=seed)
+    trial = Trial(asked, asked, lonlat, groups, _location_encoder, seed=seed, exclude_km=exclude_km)
+    if block_deg is None:
+        return trial
+    blocks = block_of(lonlat, block_deg).astype(str)
+    return replace(trial, group=blocks, block_deg=block_deg, sites=(np.array(sites, dtype=str), groups))
 
 
 @cache
@@ -180,17 +182,6 @@ def _location_encoder() -> LocationEmbedder:
     from ..encoders.location_catalog import load_location_encoder  # it loads torch
 
     return load_location_encoder()
-
-
-def geoscore(error_km: Floats) -> Floats:
-    """The game's score without its rounding, 5000 e^{−d/1492.7}: 0 km is 5000 points."""
-    score: Floats = 5000.0 * np.exp(-np.asarray(error_km) / GEOSCORE_KM)
-    return score
-
-
-def share_within(error_km: Floats, radius_km: float) -> float:
-    """Share of errors of `radius_km` or less."""
-    return float(np.mean(np.asarray(error_km) <= radius_km))
 
 
 def cross_fitted_locations(trial: Trial) -> tuple[list[Location], list[Location]]:
@@ -204,7 +195,7 @@ def cross_fitted_locations(trial: Trial) -> tuple[list[Location], list[Location]
     retrieved: dict[int, Location] = {}
     for rows, fitted in trial.models():
         for row in rows.tolist():
-            prior = trial.prior_without(queries.group[row])
+            prior = trial.prior_of(row)
             near = queries.similarity[row], queries.neighbor_lonlat[row]
             retrieved[row] = fused[row] = locate(*near, prior, fitted.model, seed=trial.seed)
             if queries.embedding is not None and fitted.evidence is not None:
@@ -213,55 +204,62 @@ def cross_fitted_locations(trial: Trial) -> tuple[list[Location], list[Location]
     return [fused[row] for row in range(len(queries))], [retrieved[row] for row in range(len(queries))]
 
 
-def evaluate(trial: Trial, *, n_resamples: int = 1000) -> Evaluation:
+def evaluate(trial: Trial, *, n_resamples: int = 1000, is_inclusive: bool = True) -> Evaluation:
     """Measure the located photos and the baselines.
 
     The rows: `prior`, one answer for all, the point with the best expected GeoScore over the
     gallery without the query's fold; `random photo` of another group; `nearest photo`, with the
     density of a model fitted for it alone (K = 1); `neighbors`, without what the photo itself
-    says of places; and ours, by its mode and by its GeoScore point.
+    says of places; and ours, by its mode and by its GeoScore point. Beside them stand the ceilings.
 
     Args:
         trial: the photos and the gallery.
         n_resamples: of the bootstrap over groups.
+        is_inclusive: whether an error of exactly a radius is within it.
     """
     photos = trial.queries
     locations, retrieved = cross_fitted_locations(trial)
-    log_prior = _log_priors(trial)
-    bits = (_log_densities(photos, locations) - log_prior) / np.log(2.0)
-    nearest_bits = (_nearest_log_densities(trial) - log_prior) / np.log(2.0)
-    best_country, best_state = _named_answers(locations)
-    names = (best_country, best_state)
+    log_prior = log_priors(trial)
+    bits = (log_densities(photos, locations) - log_prior) / np.log(2.0)
+    nearest_bits = (nearest_log_densities(trial) - log_prior) / np.log(2.0)
+    names = named_answers(locations)
     by_neighbors = [one.geoscore_point for one in retrieved]
-    neighbor_bits = (_log_densities(photos, retrieved) - log_prior) / np.log(2.0)
+    neighbor_bits = (log_densities(photos, retrieved) - log_prior) / np.log(2.0)
     zeros, unknown = np.zeros(len(bits)), np.full(len(bits), np.nan)
     geoscore_points = np.array([one.geoscore_point for one in locations])
+    truth, constant = photos.lonlat, constant_points(trial)
+    is_alone = ~np.isfinite(photos.similarity[:, :1])
+    nearest = np.where(is_alone, constant, photos.neighbor_lonlat[:, 0])
     rows = [
-        _row("prior", photos, _constant_points(trial), zeros),
-        _row("random photo", photos, _random_points(trial), unknown),
-        _row("nearest photo", photos, photos.neighbor_lonlat[:, 0], nearest_bits),
-        _row("neighbors", photos, np.array(by_neighbors), neighbor_bits, _named_answers(retrieved)),
-        _row("ours, mode", photos, np.array([one.mode for one in locations]), bits, names),
-        _row("ours", photos, geoscore_points, bits, names),
+        row_of("prior", truth, constant, zeros),
+        row_of("random photo", truth, random_points(trial), unknown),
+        row_of("nearest photo", truth, nearest, nearest_bits),
+        row_of("neighbors", truth, np.array(by_neighbors), neighbor_bits, named_answers(retrieved)),
+        row_of("ours, mode", truth, np.array([one.mode for one in locations]), bits, names),
+        row_of("ours", truth, geoscore_points, bits, names),
     ]
-    best_error = great_circle_km(np.array([(one.lon, one.lat) for one in locations]), photos.lonlat)
     levels = sorted(locations[0].region_thresholds)
     return Evaluation(
         rows=rows,
         group=np.unique(photos.group, return_inverse=True)[1],
         covered={
             level: np.array(
-                [one.is_covered(place, level) for one, place in zip(locations, photos.lonlat, strict=True)]
+                [one.is_covered(place, level) for one, place in zip(locations, truth, strict=True)]
             )
             for level in levels
         },
         stated={radius: np.array([one.p_within_km[radius] for one in locations]) for radius in RADII_KM},
-        best_error_km=best_error,
+        best_error_km=great_circle_km(np.array([(one.lon, one.lat) for one in locations]), truth),
         information_bits=np.array([one.information_bits for one in locations]),
         abstained=np.array([one.abstain for one in locations]),
         audit=leakage_audit(photos),
         seed=trial.seed,
         n_resamples=n_resamples,
+        ceilings=ceilings(trial, constant),
+        is_inclusive=is_inclusive,
+        parts={"continent": continents_of(truth), "country": countries_of(truth)},
+        area_km2={"prior": prior_areas(trial, log_prior), "ours": areas(photos, locations)},
+        block_deg=trial.block_deg,
     )
 
 
@@ -273,78 +271,3 @@ def leakage_audit(photos: HeldOut) -> dict[str, int]:
         "nearest neighbor within 1 km": int(np.sum(found & (distance_km < _SAME_KM))),
         "nearest neighbor above similarity 0.999": int(np.sum(photos.similarity[:, 0] > _SAME_SIMILARITY)),
     }
-
-
-def _row(
-    name: str,
-    photos: HeldOut,
-    points: Floats,
-    bits: Floats,
-    names: tuple[NDArray[np.object_], NDArray[np.object_]] | None = None,
-) -> Row:
-    """Errors of the points, (Q, 2); countries and states are theirs unless named."""
-    country, state = names if names is not None else _names_at(points)
-    true_country, true_state = _names_at(photos.lonlat)
-    error_km = great_circle_km(points, photos.lonlat)
-    return Row(name, error_km, geoscore(error_km), bits, country == true_country, state == true_state)
-
-
-def _names_at(lonlat: Floats) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-    """Country code, and code with state, of the place nearest to each point."""
-    places = load_places()
-    index = places.nearest(lonlat).index
-    code = places.country_code[index]
-    return code, np.array([f"{a} {b}" for a, b in zip(code, places.state[index], strict=True)], dtype=object)
-
-
-def _named_answers(locations: Sequence[Location]) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-    """The most probable country and state of each photo that are not the remote."""
-    country = [next((share.code for share in one.countries if share.code), "") for one in locations]
-    state = [
-        next((f"{share.code} {share.name}" for share in one.states if share.code), "") for one in locations
-    ]
-    return np.array(country, dtype=object), np.array(state, dtype=object)
-
-
-def _log_priors(trial: Trial) -> Floats:
-    """Log density of the prior at each query's place, its own group taken out."""
-    photos = trial.queries
-    result = np.empty(len(photos))
-    for group in np.unique(photos.group):
-        own = photos.group == group
-        result[own] = trial.prior_without(group).log_density(photos.lonlat[own])
-    return result
-
-
-def _log_densities(photos: HeldOut, locations: Sequence[Location]) -> Floats:
-    pairs = zip(locations, photos.lonlat, strict=True)
-    return np.array([one.surface.log_density(place[None])[0] for one, place in pairs])
-
-
-def _nearest_log_densities(trial: Trial) -> Floats:
-    """Log density at the truth under the same family of models, fitted with one neighbor."""
-    photos, result = trial.queries, np.empty(len(trial.queries))
-    for rows, model in trial.nearest_models():
-        for row in rows.tolist():
-            nearest = photos.similarity[row, :1], photos.neighbor_lonlat[row, :1]
-            surface = model.surface(*nearest, trial.prior_without(photos.group[row]))
-            result[row] = surface.log_density(photos.lonlat[row : row + 1])[0]
-    return result
-
-
-def _constant_points(trial: Trial) -> Floats:
-    """The best constant answer for each fold, learned from the others: (Q, 2)."""
-    points = np.empty_like(trial.queries.lonlat)
-    for asked, _, known in trial.folds():
-        prior = Prior.from_lonlat(trial.lonlat[known], groups=trial.group[known])
-        samples = prior.mixture.sample_vectors(_CONSTANT_SAMPLES, seed=trial.seed)
-        points[asked] = lonlat_of(geoscore_optimum(samples))
-    return points
-
-
-def _random_points(trial: Trial) -> Floats:
-    """The place of a random photo of the gallery of another group, for each query: (Q, 2)."""
-    rng = np.random.default_rng(trial.seed)
-    drawn = [rng.choice(np.flatnonzero(trial.group != own)) for own in trial.queries.group]
-    points: Floats = trial.lonlat[np.array(drawn)]
-    return points

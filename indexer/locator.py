@@ -31,7 +31,7 @@ from .surface_model import SurfaceModel, default_surface_model
 if TYPE_CHECKING:  # it loads torch
     from ..encoders.location import LocationEmbedder
 
-FORMAT = 4
+FORMAT = 5
 MAX_CHANGED = 0.1  # share of photos that may come or go before it is fitted again
 MIN_PHOTOS = 30  # below, a fit would follow single photos, and the default model is used
 

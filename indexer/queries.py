@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..encoders.errors import UnreadableImage, UnreadableSource
 from .gallery import Gallery
+from .jpeg_comments import place_in_comments
 from .photos import group_at
 from .record import photo_id_of
 from .sources import Item
@@ -56,7 +57,8 @@ def read_queries(items: Sequence[Item], gallery: Gallery, encoder: "ImageEncoder
                 embedding, place = gallery.embeddings([id])[0], (known[0].lon, known[0].lat)
             else:
                 pixels, facts = encoder.preprocessing.read(content)
-                embedding, place = encoder.embed_pixels(pixels[None])[0], (facts.lon, facts.lat)
+                told = (facts.lon, facts.lat) if facts.lon is not None else place_in_comments(content)
+                embedding, place = encoder.embed_pixels(pixels[None])[0], told or (None, None)
         except (UnreadableImage, OSError) as error:
             skipped.append(f"{item.key}: {error}")
             continue

@@ -26,6 +26,7 @@ WIDE_KM = 200.0
 
 _SPREAD = 0.8  # of the distance to the second nearest drawn place
 _LEAST_KM = 5.0
+_WIDTH_STEP = 1.1
 _BLOCK = 512
 
 
@@ -52,7 +53,9 @@ class Support:
         part = Mixture(mixture.centers[wide], mixture.kappa[wide], log_weight - logsumexp(log_weight))
         drawn = part.sample_vectors(n_drawn, seed=seed)
         apart = km_of_chord(cKDTree(drawn).query(drawn, k=3)[0][:, 2])
-        return cls(prior, drawn, np.maximum(_SPREAD * apart, _LEAST_KM))
+        step = np.log(_WIDTH_STEP)  # a map draws all kernels of one width together
+        width = np.exp(np.round(np.log(_SPREAD * apart) / step) * step)
+        return cls(prior, drawn, np.maximum(width, _LEAST_KM))
 
     @cached_property
     def centers(self) -> Floats:

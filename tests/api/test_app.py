@@ -306,8 +306,9 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
         "GalleryLocked", "InvalidCells", "InvalidGalleryName", "InvalidOption", "InvalidProbe",
         "InvalidSettings",
         "MissingLabels", "PlaceprintError", "ReadOnlyGallery", "StoreUnavailable",
-        "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownEncoder", "UnknownGallery",
-        "UnreadableSource", "UnwritableFile", "WeightsUnavailable",
+        "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownEncoder",
+        "UnknownGallery", "UnknownProtocol", "UnreadableSource", "UnwritableFile", "WeightsUnavailable",
+        "WrongPhotoSet",
     }  # fmt: skip
 
 

@@ -111,6 +111,32 @@ def test_an_indexed_photo_does_not_answer_for_itself(indexed: Path) -> None:
     assert float(str(found[0]["p_within_km"]["1"])) < 0.2  # type: ignore[index]
 
 
+def test_locate_draws_what_in_the_photo_mattered(indexed: Path) -> None:
+    asked = ("locate", "photos/00001.jpg", "--gallery", "trips", "--heat-map", "heat.png")
+    answer = run(indexed, *asked)
+    assert answer.returncode == 0, answer.stderr
+    picture = (indexed / "heat.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert "  photo       " in answer.stdout
+    first, last = answer.stderr.splitlines()
+    assert "heat map" in first and "96 photos" in first and "done" in last
+    told = events(run(indexed, *asked, "--map", "heat.html", "--json"))
+    assert [event["event"] for event in told] == ["location", "heat_map"]
+    assert str(told[1]["says"]) in answer.stdout
+    assert (indexed / "heat.png").read_bytes() == picture  # the same photo, the same map
+    page = (indexed / "heat.html").read_text()
+    assert f'alt="The same with what mattered marked. {told[1]["says"]}"' in page
+
+
+def test_several_photos_of_one_place_share_a_heat_map(indexed: Path) -> None:
+    photos = ("photos/00001.jpg", "photos/00002.jpg")
+    answer = run(indexed, "locate", *photos, "--same-place", "-g", "trips", "--heat-map", "two.png")
+    assert answer.returncode == 0, answer.stderr
+    assert "192 photos" in answer.stderr
+    assert "00001.jpg: " in answer.stdout and "00002.jpg: " in answer.stdout
+    assert (indexed / "two.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_evaluate_prints_the_baselines_beside_ours(indexed: Path) -> None:
     answer = run(
         indexed, "evaluate", "queries.csv", "--gallery", "trips", "--out", "e.json", "--plot", "e.png"
@@ -121,6 +147,49 @@ def test_evaluate_prints_the_baselines_beside_ours(indexed: Path) -> None:
     assert figures["n_photos"] == 24
     assert all(name in answer.stdout for name in ("prior", "nearest photo", "GeoScore"))
     assert (indexed / "e.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_lists_its_benchmarks_without_a_gallery(scenes: Path) -> None:
+    answer = run(scenes, "evaluate", "--list-protocols")
+    assert answer.returncode == 0, answer.stderr
+    for says in ("im2gps3k: IM2GPS3k, 2,997 photos, errors ≤", "osv5m: OSV-5M, 210,122 photos, errors <"):
+        assert says in answer.stdout
+    assert "gws15k is not here: its 14,955 photos were never released" in answer.stdout
+
+
+def test_evaluate_hides_whole_blocks(indexed: Path) -> None:
+    answer = run(indexed, "evaluate", "--gallery", "trips", "--block-deg", "30", "--json")
+    assert answer.returncode == 0, answer.stderr
+    (figures,) = events(answer)
+    assert figures["block_deg"] == 30.0
+    assert figures["n_groups"] < figures["n_photos"] == 96  # type: ignore[operator]
+    assert set(figures["ceilings"]) == {"gallery oracle", "geocell oracle"}  # type: ignore[call-overload]
+
+
+def test_evaluate_prints_published_figures_beside_a_part_of_a_benchmark(indexed: Path) -> None:
+    folder = indexed / "osv"
+    folder.mkdir()
+    lines = (indexed / "queries.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    rows = [dict(zip(columns, line.split(","), strict=False)) for line in lines[1:13]]
+    table = ["id,longitude,latitude,sequence"]
+    for number, row in enumerate(rows, start=10_000_000_000):
+        shutil.copy(indexed / row["image"], folder / f"{number}.jpg")
+        table.append(f"{number},{row['lon']},{row['lat']},drive-{number % 3}")
+    (folder / "test.csv").write_text("\n".join(table))
+    asked = ("evaluate", "osv/test.csv", "--gallery", "trips", "--protocol", "osv5m")
+    refused = run(indexed, *asked)
+    assert (refused.returncode, "12 photos, but OSV-5M has 210,122" in refused.stderr) == (1, True)
+    answer = run(indexed, *asked, "--partial", "--out", "osv.json")
+    assert answer.returncode == 0, answer.stderr
+    assert "these are 12 of the 210,122 photos" in answer.stderr
+    assert "none of these photos' groups is one of gallery" in answer.stderr
+    assert all(says in answer.stdout for says in ("< 25 km", "GaGA", "geocell oracle", "orientation only"))
+    figures = json.loads((indexed / "osv.json").read_text())
+    assert figures["protocol"] == {"name": "osv5m", "n_photos": [210_122], "is_whole": False}
+    assert figures["is_inclusive"] is False
+    assert figures["n_groups"] == 3
+    assert len(figures["published"]["methods"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -148,8 +217,35 @@ def test_evaluate_prints_the_baselines_beside_ours(indexed: Path) -> None:
         (["locate", "photos", "--gallery", "trips"], 1, "photos: a folder"),
         (["locate", "photos/00001.jpg", "--gallery", "trips", "--map", "map.gif"], 2, ".png or .html"),
         (["locate", "photos/00001.jpg", "--gallery", "trips", "--map", "no/map.png"], 2, "no folder no"),
+        (["locate", "photos/00001.jpg", "--gallery", "trips", "--heat-map", "h.jpg"], 2, "h.jpg: write .png"),
+        (["locate", "photos/00001.jpg", "--gallery", "trips", "--heat-map", "no/h.png"], 2, "no folder no"),
+        (
+            ["locate", "photos/00001.jpg", "photos/00002.jpg", "-g", "trips", "--heat-map", "h.png"],
+            2,
+            "--heat-map takes one photo, or several with --same-place",
+        ),
+        (
+            ["locate", "photos/00001.jpg", "-g", "trips", "--map", "h.png", "--heat-map", "./h.png"],
+            2,
+            "give them two files",
+        ),
         (["evaluate", "--gallery", "trips", "--plot", "x.foo"], 2, ".png or .svg or .pdf"),
         (["evaluate", "--gallery", "trips", "--out", "photos"], 2, "that is a folder"),
+        (["evaluate", "--gallery", "trips", "--protocol", "gws15k"], 2, "never released"),
+        (["evaluate", "--gallery", "trips", "--protocol", "mine"], 2, "there are im2gps, im2gps3k"),
+        (["evaluate", "--gallery", "trips", "--protocol", "yfcc4k"], 2, "goes with the benchmark's photos"),
+        (["evaluate", "--gallery", "trips", "--partial"], 2, "name it with --protocol"),
+        (["evaluate", "--gallery", "trips", "--block-deg", "0"], 2, "at most 90"),
+        (
+            ["evaluate", "photos", "--gallery", "trips", "--protocol", "im2gps"],
+            1,
+            "named as photos of IM2GPS",
+        ),
+        (
+            ["evaluate", "queries.csv", "--gallery", "trips", "--protocol", "osv5m"],
+            1,
+            "not as those of OSV-5M",
+        ),
         (["delete", "--gallery", "trips", "nonsense"], 1, "nonsense: no photo of this id"),
         (["serve", "--gallery", "trips", "--host", "0.0.0.0"], 2, "this machine only"),
     ],

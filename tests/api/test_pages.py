@@ -51,7 +51,7 @@ def near():
     return Neighborhood(np.array([0.9, 0.8]), ROME, photos)
 
 
-def page_of(location, n_photos=1):
+def page_of(location, n_photos=1, **more):
     picture = Image.new("RGB", (64, 48), "teal")
     return location_page(
         location,
@@ -60,6 +60,7 @@ def page_of(location, n_photos=1):
         neighbors=near(),
         thumbnails=[thumbnail(picture), None],
         title=EVIL,
+        **more,
     )
 
 
@@ -103,6 +104,19 @@ def test_a_thumbnail_of_an_opened_photo_has_no_exif_either():
 def test_what_cannot_be_read_has_no_thumbnail(tmp_path):
     assert thumbnail(b"no picture") is None
     assert thumbnail(tmp_path / "missing.jpg") is None
+
+
+def test_a_heat_map_stands_beside_the_photo_and_is_said_in_words(location):
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 90), "orange").save(buffer, "PNG")
+    words = 'What speaks most for this place lies in the "upper left"'
+    page = page_of(location, heat=(buffer.getvalue(), words))
+    plain = page_of(location)
+    assert "upper left" not in plain and plain.count("data:image/jpeg") == page.count("data:image/jpeg") - 1
+    beside = page[page.index("what in it mattered") : page.index('aria-label="Map"')]
+    assert beside.count("<img") == 2 and "upper left&#34;" in beside.split("alt=")[2]
+    assert set(re.findall(r'\ssrc="(.{5})', page)) == {"data:"}
+    assert page.count("<img") == page.count("alt=") and 'alt=""' not in page
 
 
 def test_names_are_escaped(location):

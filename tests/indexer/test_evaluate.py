@@ -1,11 +1,13 @@
 """Metrics in closed form, and the evaluation of synthetic galleries whose answers are known.
 
-Claims: scores and thresholds have their published values; photos are never located by their own
+Claims: scores and thresholds have their published values, inclusive or strict as benchmarks count;
+no row exceeds the oracle that bounds it; photos are never located by their own
 group; constants, folds and intervals are what they say; informative embeddings beat every
 baseline, and noise does not lose to the prior.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +23,12 @@ from placeprint.indexer.evaluate import (
     share_within,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
+from placeprint.indexer.evaluation_tables import comparison_table, parts_table
 from placeprint.indexer.fitted import Fitted, group_folds
 from placeprint.indexer.held_out import HeldOut
 from placeprint.indexer.prior import Prior
+from placeprint.indexer.protocols import PROTOCOLS
+from placeprint.indexer.published import published
 from placeprint.indexer.surface_model import default_surface_model
 
 
@@ -67,6 +72,31 @@ def test_an_error_of_exactly_the_radius_is_within_it():
     assert share_within(np.array([24.9, 25.0, 25.1, 30.0]), 25.0) == 0.5
 
 
+def test_an_error_of_exactly_the_radius_is_not_within_it_where_the_benchmark_counts_strictly():
+    assert share_within(np.array([24.9, 25.0, 25.1, 30.0]), 25.0, is_inclusive=False) == 0.25
+
+
+@pytest.mark.parametrize(("is_inclusive", "share", "sign"), [(True, 1.0, "≤ 25 km"), (False, 0.5, "< 25 km")])
+def test_figures_and_table_count_as_the_benchmark_does(is_inclusive, share, sign):
+    evaluation = replace(made_up([25.0, 24.0], [0, 1]), is_inclusive=is_inclusive)
+    assert evaluation.figures(evaluation.rows[0])["within_25_km"][0] == share
+    assert evaluation.to_dict()["is_inclusive"] is is_inclusive
+    assert sign in list(evaluation.table().columns[0].cells)
+
+
+def test_mean_and_median_are_not_mixed():
+    """Trap 7: errors are skewed, and the two differ by far."""
+    evaluation = made_up([1.0, 2.0, 3000.0], [0, 1, 2])
+    figures = evaluation.figures(evaluation.rows[0])
+    assert (figures["median_km"][0], figures["mean_km"][0]) == (2.0, 1001.0)
+    table = evaluation.table()
+    shown = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))
+    assert (shown["median km"], shown["mean km"]) == ("2", "1,001")
+    below = comparison_table(replace(evaluation, ceilings=evaluation.rows))
+    assert str(below.columns[-1].header) == "median"
+    assert list(below.columns[-1].cells) == ["2.0", "2.0"]
+
+
 def test_calibration_error_is_zero_for_honest_probabilities():
     assert expected_calibration_error(np.full(4, 0.25), np.array([True, False, False, False])) == 0.0
 
@@ -106,7 +136,7 @@ def test_each_model_is_fitted_on_the_groups_of_the_other_folds(monkeypatch):
         calls.append((options["groups"], similarity))
         return default_surface_model()
 
-    for module in ("fitted", "evaluate"):
+    for module in ("fitted", "trial"):
         monkeypatch.setattr(f"placeprint.indexer.{module}.fit_surface_model", spy)
     evaluate(trial, n_resamples=2)
     asked = [set(photos.group[queries]) for queries, _, _ in trial.folds()]
@@ -159,6 +189,34 @@ def test_the_constant_answer_beats_a_random_photo_where_photos_cluster():
     photos = exact_neighbors(np.ones((20, 1)), lonlat, k=5)
     rows = by_name(evaluate(trial_of(photos, n_folds=2), n_resamples=10))
     assert rows["prior"].geoscore.mean() > rows["random photo"].geoscore.mean()
+
+
+def test_no_nearest_photo_is_nearer_than_the_gallery_oracle(informative, noise):
+    """Trap 11: an oracle that is beaten by what it bounds sees less than it, or other photos."""
+    for evaluation in (informative, noise):
+        oracle = evaluation.ceilings[0]
+        assert (oracle.error_km <= by_name(evaluation)["nearest photo"].error_km + 1e-6).all()
+        for radius in ("within_25_km", "within_200_km", "within_750_km", "within_2500_km", "geoscore"):
+            shares = [
+                evaluation.figures(row)[radius][0] for row in (oracle, by_name(evaluation)["nearest photo"])
+            ]
+            assert shares[0] >= shares[1]
+
+
+def test_a_photo_without_any_neighbor_is_answered_by_the_prior():
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    alone = photos.take(np.arange(len(photos)))
+    alone.similarity[0] = -np.inf
+    rows = by_name(evaluate(trial_of(alone, n_folds=2, exclude_km=0.0), n_resamples=5))
+    assert rows["nearest photo"].error_km[0] == rows["prior"].error_km[0]
+
+
+def test_informative_photos_need_less_of_the_earth_searched_than_the_prior(informative):
+    ours, prior = (np.median(informative.area_km2[name]) for name in ("ours", "prior"))
+    assert ours < prior / 3.0
+    recall = informative.recall_at_area()["ours"]
+    assert recall["1000"][0] <= recall["1e+06"][0] <= recall["1e+08"][0]
+    assert "likeliest" in informative.summary()
 
 
 def test_the_prior_says_nothing_over_itself_and_a_random_photo_states_nothing(informative):
@@ -254,6 +312,9 @@ def test_the_figures_are_plain_json(informative):
     figures = json.loads(json.dumps(informative.to_dict(), allow_nan=False))
     assert figures["rows"]["random photo"]["bits"] == [None, None, None]
     assert figures["n_groups"] == 90
+    assert sum(part["n_photos"] for part in figures["continents"].values()) == 90
+    assert list(figures["ceilings"]) == ["gallery oracle", "geocell oracle"]
+    assert figures["block_deg"] is None
 
 
 def test_the_table_has_a_column_for_each_method_and_fits_a_terminal(informative):
@@ -262,6 +323,18 @@ def test_the_table_has_a_column_for_each_method_and_fits_a_terminal(informative)
     bits = list(table.columns[0].cells).index("bits")
     assert list(table.columns[2].cells)[bits] == "–"
     assert Console(width=100).measure(table).minimum <= 80
+
+
+def test_tables_of_oracles_and_published_figures_fit_a_terminal(informative):
+    for name in PROTOCOLS:
+        table = comparison_table(informative, published(name))
+        assert Console(width=200).measure(table).minimum <= 80
+        methods = list(table.columns[0].cells)
+        assert methods[:3] == ["ours", "gallery oracle", "geocell oracle"]
+        assert methods[3:] == [one.method for one in published(name)]
+        assert "orientation only" in str(table.caption)
+    for kind in ("continent", "country"):
+        assert Console(width=200).measure(parts_table(informative.breakdown(kind), kind)).minimum <= 80
 
 
 def test_the_plot_is_written(informative, tmp_path):

@@ -201,3 +201,10 @@ def test_evidence_is_kept_for_its_own_model_alone(tmp_path: Path, prior, support
     path.write_bytes(path.read_bytes()[:500])
     assert Evidence.load(path, prior, made_for="a") is None
     assert Evidence.load(tmp_path / "none", prior, made_for="a") is None
+
+
+def test_drawn_places_have_few_widths(support):
+    """A map takes as long as there are widths."""
+    widths = np.unique(support.drawn_km)
+    assert 3 <= len(widths) < 60
+    assert np.diff(np.log(widths)).min() > 0.02
