@@ -1,8 +1,9 @@
 """Everything a gallery's geolocation rests on, fitted on its own photos.
 
 Each photo is predicted by what cannot know it: neighbors of other groups, a prior without its group,
-and a location head fitted on the other folds of groups. Letters: Q photos held out, N photos of the
-gallery, n photos the head is fitted on, A centers of the support, D image numbers.
+and two bilinear heads fitted on the other folds of groups. One knows places by their location
+embedding; the other, over shares of geocells, is a classifier. Letters: Q photos held out, N photos
+of the gallery, n photos the heads are fitted on, A centers of the support, D image numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # it loads torch
     from ..encoders.location import LocationEmbedder
 
 MIN_PHOTOS = 500
-"""Fewer photos, or of fewer than `MIN_GROUPS` groups, teach a location head nothing that holds."""
+"""Fewer photos, or of fewer than `MIN_GROUPS` groups, teach a head nothing that holds."""
 
 MIN_GROUPS = 40
 LOCATION_HEAD, CLASSIFIER = "location head", "geocell classifier"
@@ -128,31 +129,17 @@ def _with_evidence(
     levels: Sequence[float],
     stage: Stage,
 ) -> Fitted:
-    assert sample.embedding is not None
     prior, model = fitted.prior, fitted.model
     support = Support.of_prior(prior, n_drawn=N_DRAWN)
-    contrast = lonlat_of(prior.mixture.sample_vectors(_N_CONTRAST, seed=1))
-    folds = group_folds(sample.group, _N_FOLDS)
     rows = _spread(len(sample), _MAX_FUSION_PHOTOS)
     part = sample.take(rows)
-    described = {
-        LOCATION_HEAD: places.encode,
-        CLASSIFIER: CellMemberships.of_photos(default_geocells(), sample.lonlat).encode,
-    }
-    centers = lonlat_of(support.centers)
-    sources, ratios = [], np.empty((len(described), len(rows), len(support)), dtype=np.float32)
-    for number, (name, encode) in enumerate(described.items()):
-        head, heads = fit_over_penalties(sample.embedding, encode(sample.lonlat), encode(contrast), folds)
-        keys = encode(centers)
-        sources.append(PlaceSource.of(name, head, keys))
-        for fold, one in enumerate(heads):
-            own = np.flatnonzero(folds[rows] == fold)
-            ratios[number, own] = PlaceSource.of(name, one, keys).log_ratios(sample.embedding[rows[own]])
+    sources, ratios = _heads(sample, rows, support, places)
     stage("how much it is worth")
+    own_rows = _rows_of_groups(groups, part.group)
+    priors = {group: prior.without(lonlat[own]) for group, own in own_rows.items()}
     log_weight = np.empty((len(rows), len(support)))
-    for group in np.unique(part.group):
-        own = part.group == group
-        log_weight[own] = support.log_weights(prior.without(lonlat[groups == group]))
+    for group, without in priors.items():
+        log_weight[part.group == group] = support.log_weights(without)
     data = fusion_data(model, part.similarity, part.neighbor_lonlat, part.lonlat, support, log_weight, ratios)
     model = fit_fusion(model, data)
     heavy = np.array(model.evidence_weights) >= _LEAST_WEIGHT
@@ -167,11 +154,41 @@ def _with_evidence(
     stage("how large the regions must be")
     photos = []
     for row in _spread(len(part), _MAX_LEVEL_PHOTOS):
-        without = prior.without(lonlat[groups == part.group[row]])
         heard = Heard(support, ratios[:, row], log_weight[row]) if fused.evidence else None
-        surface = fused.surface(part.similarity[row], part.neighbor_lonlat[row], without, heard)
-        photos.append(held(part.lonlat[row], surface))
+        near = part.similarity[row], part.neighbor_lonlat[row]
+        photos.append(held(part.lonlat[row], fused.surface(*near, priors[part.group[row]], heard)))
     return replace(fused, model=with_region_levels(fused.model, photos, levels))
+
+
+def _heads(
+    sample: HeldOut, rows: NDArray[np.intp], support: Support, places: LocationEmbedder
+) -> tuple[list[PlaceSource], NDArray[np.float32]]:
+    """Fit the sources, and ask them about some photos when fitted without their folds: (S, Q, A)."""
+    assert sample.embedding is not None
+    folds = group_folds(sample.group, _N_FOLDS)
+    contrast = lonlat_of(support.prior.mixture.sample_vectors(_N_CONTRAST, seed=1))
+    centers = lonlat_of(support.centers)
+    described = {
+        LOCATION_HEAD: places.encode,
+        CLASSIFIER: CellMemberships.of_photos(default_geocells(), sample.lonlat).encode,
+    }
+    sources, ratios = [], np.empty((len(described), len(rows), len(support)), dtype=np.float32)
+    for number, (name, encode) in enumerate(described.items()):
+        head, heads = fit_over_penalties(sample.embedding, encode(sample.lonlat), encode(contrast), folds)
+        keys = encode(centers)
+        sources.append(PlaceSource.of(name, head, keys))
+        for fold, one in enumerate(heads):
+            own = np.flatnonzero(folds[rows] == fold)
+            ratios[number, own] = PlaceSource.of(name, one, keys).log_ratios(sample.embedding[rows[own]])
+    return sources, ratios
+
+
+def _rows_of_groups(groups: NDArray[np.str_], wanted: NDArray[np.str_]) -> dict[str, NDArray[np.intp]]:
+    """Rows of a gallery's photos, by group; comparing each group with a million photos takes minutes."""
+    order = np.argsort(groups, kind="stable")
+    names = np.unique(wanted)
+    first, last = (np.searchsorted(groups[order], names, side=side) for side in ("left", "right"))
+    return {name: order[a:b] for name, a, b in zip(names.tolist(), first, last, strict=True)}
 
 
 def _pays(model: SurfaceModel, data: FusionData, group: NDArray[np.str_]) -> bool:
