@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, GalleryName
+from .options import AsJson, GalleryName, WeightsFile, encoder_of
 
 if TYPE_CHECKING:
     from ..encoders.geocell_targets import Tau
@@ -46,6 +46,12 @@ def geocells(
     block_deg: Annotated[
         float, typer.Option(help="Hold out whole blocks of this side; 0: whole groups.")
     ] = 0.0,
+    tune: Annotated[
+        int, typer.Option(help="Train the last so many blocks of the encoder too; 0: the head alone.")
+    ] = 0,
+    tune_epochs: Annotated[int | None, typer.Option(help="Of --tune, at most.")] = None,
+    tune_rate: Annotated[float | None, typer.Option(help="Learning rate of the encoder's blocks.")] = None,
+    weights: WeightsFile = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     as_json: AsJson = False,
@@ -54,11 +60,13 @@ def geocells(
 
     Leaves the head in OUT/geocell-head.safetensors and the places within cells in
     OUT/prototypes.safetensors. Whole groups of photos are held out to choose, and others to report.
+    With --tune the encoder learns too: OUT/encoder.safetensors are its new weights, for a new gallery.
 
     Examples:
       placeprint train geocells --gallery trips --out runs/cells
       placeprint train geocells -g trips -o runs/mlp --head mlp --tasks climate,elevation
       placeprint train geocells -g trips -o runs/tau --sweep-tau
+      placeprint train geocells -g trips -o runs/tuned --tune 1
     """
     from ..encoders.geocell_heads.settings import HeadRun
 
@@ -72,19 +80,27 @@ def geocells(
     import numpy as np
 
     from ..encoders.errors import InvalidOption
+    from ..encoders.geocell_heads.settings import TuneRun
     from ..encoders.geocell_tasks import task_named
     from ..encoders.geocells import Geocells, default_geocells
     from ..encoders.prototypes import KINDS
     from ..encoders.run_folder import require_free
     from ..encoders.train_geocells import run_geocells
     from ..indexer.gallery import Gallery
-    from ..indexer.pairs import pairs_of
+    from ..indexer.pairs import pairs_of, photos_of_pairs
     from . import console
 
     for name in names:
         task_named(name)
     if prototypes not in KINDS:
         raise InvalidOption(f"prototypes={prototypes!r}: one of {', '.join(KINDS)}")
+    asked = {"epochs": tune_epochs, "rate": tune_rate}
+    of_tuning: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if not tune and (of_tuning or weights is not None):
+        raise InvalidOption("--tune-epochs, --tune-rate and --weights belong to --tune N")
+    if tune and sweep_tau:
+        raise InvalidOption("--sweep-tau compares heads of one encoder; choose τ first, then --tune with it")
+    tuning = TuneRun(blocks=tune, **of_tuning) if tune else None
     as_json = as_json or not console.out.is_terminal
     if not sweep_tau:
         require_free(out, is_resumed=resume)
@@ -93,8 +109,20 @@ def geocells(
         pairs, source = pairs_of(opened)
         # In the order of the pairs.
         month = np.array([one.captured_at.month if one.captured_at else 0 for one in opened.placed()[0]])
+        if tuning is not None:
+            encoder, photos = encoder_of(opened, weights), photos_of_pairs(opened)
+            encoder_name = opened.encoder
     if sweep_tau:
         _sweep(pairs, partition, run, out, as_json=as_json)
+        return
+    if tuning is not None:
+        from .tune_geocells import train_tuned
+
+        train_tuned(
+            pairs, photos, encoder, partition, run, tuning, out,
+            as_json=as_json, encoder_name=encoder_name,
+            month=month, kind=prototypes, is_resumed=resume, source=source,
+        )  # fmt: skip
         return
     with _rounds(as_json=as_json) as show:
         report = run_geocells(

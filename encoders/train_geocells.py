@@ -75,37 +75,68 @@ def run_geocells(
         "data": material.digest,
         "model": {"cells_id": cells.cells_id, "encoder": pairs.encoder},
     }
-    counts = {name: int((material.part == part).sum()) for part, name in enumerate(PARTS)}
-    claim(out, identity, {"photos": counts, "cells": len(cells)}, is_resumed=is_resumed)
-    head, decay = _best_fit(material, run, out, show)
+    claim(out, identity, {"photos": counts_of(material), "cells": len(cells)}, is_resumed=is_resumed)
+    head, decay = best_fit(material, run, out, show)
+    prototypes = answered(material, head, kind)
+    report = report_of(material, head, prototypes, run, weight_decay=decay, source=source)
+    write_results(out, head, prototypes, report)
+    return report
+
+
+def answered(material: Material, head: GeocellHead, kind: Kind) -> Prototypes:
+    """Calibrate a trained head on the validation, and make the places within cells that go with it."""
     calibrate(head, material.examples(1))
     training, validation = material.rows(0), material.rows(1)
-    prototypes = prototypes_of(
-        material.pairs.images[training], pairs.lonlat[training], cells, kind=kind, encoder=pairs.encoder
+    images, lonlat, cells = material.pairs.images, material.pairs.lonlat, material.cells
+    encoder = material.pairs.encoder
+    prototypes = prototypes_of(images[training], lonlat[training], cells, kind=kind, encoder=encoder)
+    known = images[validation]
+    prototypes.card["temperature"] = fit_temperature(
+        prototypes, head.log_probabilities(known), known, lonlat[validation], normalize="cell"
     )
-    known = material.pairs.images[validation]
-    temperature = fit_temperature(
-        prototypes, head.log_probabilities(known), known, pairs.lonlat[validation], normalize="cell"
-    )
-    prototypes.card["temperature"] = temperature
-    report = {
-        "photos": counts,
-        "cells": len(cells),
-        "cells_with_photos": len(np.unique(material.cell[training])),
-        "cells_id": cells.cells_id,
-        "tau_km": float(np.median(tau_km_of(run.tau, cells))),
+    return prototypes
+
+
+def report_of(
+    material: Material,
+    head: GeocellHead,
+    prototypes: Prototypes,
+    run: HeadRun,
+    *,
+    weight_decay: float,
+    source: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What ``report.json`` says: data, cells, targets, figures, settings."""
+    return {
+        "photos": counts_of(material),
+        "cells": len(material.cells),
+        "cells_with_photos": len(np.unique(material.cell[material.rows(0)])),
+        "cells_id": material.cells.cells_id,
+        "tau_km": float(np.median(tau_km_of(run.tau, material.cells))),
         "targets": target_figures(material),
-        "weight_decay": decay,
+        "weight_decay": weight_decay,
         "temperature": float(head.temperature),
-        "rows": rows_of(material, head, prototypes, temperature),
+        "rows": rows_of(material, head, prototypes, prototypes.card["temperature"]),
         "settings": run.to_dict(),
         "source": dict(source or {}),
     }
+
+
+def write_results(out: Path, head: GeocellHead, prototypes: Prototypes, report: dict[str, Any]) -> None:
+    """Write head, prototypes and report, which is the head's card.
+
+    Raises:
+        UnwritableFile: the folder is full or not ours to write to.
+    """
     head.card = report
     head.save(out / HEAD_FILE)
     prototypes.save(out / PROTOTYPES_FILE)
     write_atomically(out / "report.json", json.dumps(report, indent=1).encode())
-    return report
+
+
+def counts_of(material: Material) -> dict[str, int]:
+    """Numbers of photos of the parts."""
+    return {name: len(material.rows(part)) for part, name in enumerate(PARTS)}
 
 
 def rows_of(material: Material, head: GeocellHead, prototypes: Prototypes, temperature: float) -> Rows:
@@ -154,7 +185,7 @@ def target_figures(material: Material) -> dict[str, float]:
     }
 
 
-def _best_fit(material: Material, run: HeadRun, out: Path, show: Show) -> tuple[GeocellHead, float]:
+def best_fit(material: Material, run: HeadRun, out: Path, show: Show) -> tuple[GeocellHead, float]:
     """A fit for each weight decay, read from the folder where it is finished; the best by the validation."""
     folder = out / "fits"
     folder.mkdir(exist_ok=True)

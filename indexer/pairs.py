@@ -7,7 +7,9 @@ import numpy as np
 
 from ..encoders.csp_sampling import Pairs
 from ..encoders.errors import TooFewPairs
+from .caption_photos import sources_of_gallery
 from .gallery import Gallery
+from .sources import Item
 
 
 def pairs_of(gallery: Gallery) -> tuple[Pairs, dict[str, Any]]:
@@ -50,3 +52,18 @@ def pairs_of(gallery: Gallery) -> tuple[Pairs, dict[str, Any]]:
         "sources": dict(sources.most_common(10)),
     }
     return pairs, facts
+
+
+def photos_of_pairs(gallery: Gallery) -> list[Item]:
+    """Where the photos of `pairs_of` can be read again, in its order.
+
+    One that is not where it was, or has changed, is listed with that problem.
+
+    Args:
+        gallery: open.
+
+    Raises:
+        TooFewPairs: no photo has a place.
+    """
+    found = {item.key: item for item in sources_of_gallery(gallery)[0]}
+    return [found[photo.image] for photo in gallery.placed()[0]]

@@ -1,5 +1,6 @@
-"""The settings of one training run of a geocell head."""
+"""The settings of one training run of a geocell head, and of an encoder's last blocks with it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
@@ -112,3 +113,49 @@ class HeadRun:
     def _require(self, is_met: bool, name: str, expected: str) -> None:
         if not is_met:
             raise InvalidOption(f"{name}={getattr(self, name)!r}: must be {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRun:
+    """How the last blocks of the encoder are trained with the head. The two rates are OSV-5M's.
+
+    Rates and decay are those of Astruc et al. (2024, arXiv:2404.18873) for a whole CLIP; the batch is ours.
+    """
+
+    blocks: int = 1  # of the encoder, from its end
+    epochs: int = 20  # at most
+    rate: float = 2e-5  # of the encoder's blocks, at its height
+    head_rate: float = 2e-4
+    weight_decay: float = 1e-4  # of the blocks, decoupled; the head keeps that of its fit
+    warm_up_share: float = 0.1  # of the steps: the rates rise in a line, then fall along a cosine
+    clip_norm: float = 1.0  # of the gradient
+    batch_size: int = 64
+    patience: int = 10  # epochs without a better validation before it ends; it often worsens at first
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning.
+
+        Raises:
+            InvalidOption: names the setting, its value and what it may be.
+        """
+        for name in ("blocks", "epochs", "batch_size", "patience"):
+            self._require(getattr(self, name) >= 1, name, "1 or more")
+        for name in ("rate", "head_rate", "clip_norm"):
+            self._require(0.0 < getattr(self, name) < float("inf"), name, "above 0")
+        self._require(self.weight_decay >= 0.0, "weight_decay", "0 or more")
+        self._require(0.0 <= self.warm_up_share < 1.0, "warm_up_share", "in [0, 1)")
+
+    def rate_share(self, step: int, n_steps: int) -> float:
+        """Share of both rates at a step, 0..n_steps - 1: it rises in a line, then falls to 0."""
+        warm_up = max(1, round(self.warm_up_share * n_steps))
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 * (1.0 + math.cos(math.pi * (step - warm_up) / max(1, n_steps - warm_up)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON types, beside those of a `HeadRun`."""
+        return {f"tune_{name}": value for name, value in asdict(self).items()}
+
+    def _require(self, is_met: bool, name: str, expected: str) -> None:
+        if not is_met:
+            raise InvalidOption(f"tune_{name}={getattr(self, name)!r}: must be {expected}")
