@@ -46,6 +46,16 @@ def evaluate(
         str | None, typer.Option(help="Column of what belongs together; it is hidden from its own photos.")
     ] = None,
     exclude_km: Annotated[float, typer.Option(min=0.0, help="Hide nearer photos of the gallery too.")] = 0.0,
+    exclude_similarity: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Hide more similar photos too, such as 0.98: copies of a scene."),
+    ] = None,
+    without_burned_in: Annotated[
+        bool,
+        typer.Option(
+            "--without-burned-in", help="Leave out photos that may show text, such as coordinates, burned in."
+        ),
+    ] = False,
     block_deg: Annotated[
         float | None, typer.Option(help="Hide whole blocks of so many degrees, also from what is fitted.")
     ] = None,
@@ -74,6 +84,9 @@ def evaluate(
     writable_target(out, "--out", ())
     writable_target(plot, "--plot", (".png", ".svg", ".pdf"))
     _check_block_deg(block_deg)
+    if without_burned_in and queries is None:
+        raise typer.BadParameter("--without-burned-in looks at photos given as files: name them")
+    hidden = {"exclude_km": exclude_km, "exclude_similarity": exclude_similarity, "block_deg": block_deg}
     asked = _protocol(protocol, queries, is_partial=partial)
     items = None if queries is None else _listed(queries, asked, group_column, is_partial=partial)
     for note in items.notes if items is not None else ():
@@ -82,7 +95,9 @@ def evaluate(
         Gallery.open(gallery) as opened,
         console.counting_progress("evaluating", as_json=as_json) as counting,
     ):
-        figures, skipped = _judged(opened, items, asked, weights, exclude_km, block_deg, seed, counting)
+        figures, skipped = _judged(
+            opened, items, asked, weights, {**hidden, "seed": seed}, without_burned_in, counting
+        )
     told = figures.to_dict() | _of_protocol(asked, figures)
     if as_json:
         typer.echo(json.dumps(told))
@@ -141,15 +156,13 @@ def _judged(
     items: "Listing | None",
     protocol: "Protocol | None",
     weights: Path | None,
-    exclude_km: float,
-    block_deg: float | None,
-    seed: int,
+    settings: dict[str, Any],
+    without_burned_in: bool,
     progress: Any,
 ) -> "tuple[Evaluation, list[str]]":
     """The figures, and a line for each photo that could not be asked."""
     from ..indexer.evaluate import evaluate_gallery, evaluate_source
 
-    settings: dict[str, Any] = {"exclude_km": exclude_km, "block_deg": block_deg, "seed": seed}
     if items is None:
         return evaluate_gallery(gallery, **settings, progress=progress), []
     if protocol is not None:
@@ -157,7 +170,8 @@ def _judged(
     is_inclusive = protocol is None or protocol.is_inclusive
     encoder = encoder_of(gallery, weights)
     return evaluate_source(
-        items, gallery, encoder, **settings, is_inclusive=is_inclusive, progress=progress
+        items, gallery, encoder, **settings, without_burned_in=without_burned_in,
+        is_inclusive=is_inclusive, progress=progress,
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ the north. The antimeridian is the edge of blocks like any other. K neighbors, Q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,7 @@ from ..encoders.probes.folds import block_cells
 from ..encoders.sphere import as_lonlat, great_circle_km
 from .filters import Filter
 from .gallery import Gallery
-from .held_out import HeldOut, K
+from .held_out import HeldOut, K, asked_with
 
 POLAR_LAT: Final = 84.0
 _POLAR_BLOCK = 1_000_000_000  # no cell has this number; the south has it with a minus
@@ -71,6 +72,8 @@ def held_out_by_block(
     ids: Sequence[str] | None = None,
     k: int = K,
     exclude_km: float = 0.0,
+    exclude_similarity: float | None = None,
+    told: Sequence[Mapping[str, Any]] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOut:
     """Ask the gallery for the neighbors of photos, without their blocks, their groups and themselves.
@@ -84,6 +87,8 @@ def held_out_by_block(
         ids: of the photos where they are in the gallery.
         k: neighbors at most.
         exclude_km: leave out photos nearer than this too, across the edges of blocks.
+        exclude_similarity: leave out photos more similar than this, whatever their block.
+        told: what else is known of the photos, see `held_out`.
         progress: called with the photos done and their number.
 
     Returns:
@@ -91,22 +96,20 @@ def held_out_by_block(
     """
     blocks = block_of(lonlat, degrees)
     photos, places = gallery.placed() if exclude_km > 0.0 else ([], np.empty((0, 2)))
-    similarity = np.full((len(lonlat), k), -np.inf)
-    neighbors = np.zeros((len(lonlat), k, 2))
-    for row, (embedding, place, group) in enumerate(zip(embeddings, lonlat, groups, strict=True)):
-        near_by = np.flatnonzero(great_circle_km(places, place) <= exclude_km)
-        hidden = Filter(
-            exclude_groups=frozenset({group}),
+
+    def hidden(row: int) -> Filter:
+        near_by = np.flatnonzero(great_circle_km(places, lonlat[row]) <= exclude_km)
+        return Filter(
+            exclude_groups=frozenset({groups[row]}),
             exclude_ids=frozenset([*(photos[one].id for one in near_by), *((ids[row],) if ids else ())]),
-            exclude_within=block_box(float(place[0]), float(place[1]), degrees),
+            exclude_within=block_box(float(lonlat[row, 0]), float(lonlat[row, 1]), degrees),
         )
-        near = gallery.locate_neighbors(embedding, k, filter=hidden)
-        similarity[row, : len(near.similarity)] = near.similarity
-        neighbors[row, : len(near.lonlat)] = near.lonlat
-        progress(row + 1, len(lonlat))
-    return HeldOut(
-        lonlat, blocks.astype(str), similarity, neighbors, np.asarray(embeddings, np.float32)
+
+    held = asked_with(
+        gallery, embeddings, lonlat, groups, (hidden(row) for row in range(len(lonlat))),
+        k=k, exclude_similarity=exclude_similarity, told=told, progress=progress,
     )  # fmt: skip
+    return replace(held, group=blocks.astype(str))
 
 
 def without_blocks(photos: HeldOut, degrees: float, known: NDArray[np.int64]) -> HeldOut:

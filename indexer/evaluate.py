@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from .evaluation_report import Evaluation
 from .gallery import Gallery
 from .geolocate import RADII_KM, Location, locate
 from .held_out import HeldOut, held_out, held_out_from
+from .leakage import BURNED_IN, leakage_audit
 from .locator import Locator
 from .queries import read_queries
 from .rows import geoscore as geoscore
@@ -46,8 +47,6 @@ if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
     from ..encoders.location import LocationEmbedder
 
-_SAME_KM = 1.0
-_SAME_SIMILARITY = 0.999
 _MAX_OWN = 2000  # of a gallery's own photos, to be asked or fitted on
 
 Progress = Callable[[int, int], None]
@@ -59,6 +58,8 @@ def evaluate_source(
     encoder: ImageEncoder,
     *,
     exclude_km: float = 0.0,
+    exclude_similarity: float | None = None,
+    without_burned_in: bool = False,
     block_deg: float | None = None,
     is_inclusive: bool = True,
     seed: int = 0,
@@ -73,6 +74,8 @@ def evaluate_source(
         encoder: of the gallery.
         exclude_km: hide the gallery's photos nearer than this to a query, besides its group, from
             its neighbors; what was fitted on other groups may have seen them.
+        exclude_similarity: likewise for photos more similar than this to a query: copies of the scene.
+        without_burned_in: leave out photos that may show text burned in; otherwise they are counted.
         block_deg: take blocks of so many degrees for groups: neighbors are of other blocks, and what
             judges a photo was fitted on folds without its block.
         is_inclusive: whether an error of exactly a radius is within it.
@@ -85,35 +88,37 @@ def evaluate_source(
     Raises:
         UnreadableSource: none of them could be asked.
         InvalidProbe: there are no blocks of so many degrees.
+        InvalidFilter: no cosine is `exclude_similarity`.
     """
     _need_groups(gallery, block_deg)
-    queries = read_queries(items, gallery, encoder)
+    queries = read_queries(items, gallery, encoder, without_burned_in=without_burned_in)
+    about = queries.embeddings, queries.lonlat, queries.groups
+    hidden: dict[str, Any] = {
+        "ids": queries.ids, "exclude_km": exclude_km, "exclude_similarity": exclude_similarity,
+        "told": queries.told,
+    }  # fmt: skip
     if block_deg is None:
-        asked = held_out(
-            gallery, queries.embeddings, queries.lonlat, queries.groups,
-            ids=queries.ids, exclude_km=exclude_km, progress=progress,
-        )  # fmt: skip
+        asked = held_out(gallery, *about, **hidden, progress=progress)
     else:
-        asked = held_out_by_block(
-            gallery, queries.embeddings, queries.lonlat, queries.groups, block_deg,
-            ids=queries.ids, exclude_km=exclude_km, progress=progress,
-        )  # fmt: skip
+        asked = held_out_by_block(gallery, *about, block_deg, **hidden, progress=progress)
     trial = _trial(gallery, asked, queries.groups, exclude_km, block_deg, seed)
-    if queries.are_all_in_gallery:
-        return evaluate(trial, is_inclusive=is_inclusive), queries.skipped
-    if block_deg is None:
-        own = held_out_from(gallery, progress=progress)
-        trial = replace(trial, fitting=own, fitted=Locator(gallery, progress=progress).fitted)
-    else:
-        own, _ = _own_by_block(gallery, block_deg, 0.0, 0, progress)
-        trial = replace(trial, fitting=own)
-    return evaluate(trial, is_inclusive=is_inclusive), queries.skipped
+    if not queries.are_all_in_gallery:
+        if block_deg is None:
+            own = held_out_from(gallery, progress=progress)
+            trial = replace(trial, fitting=own, fitted=Locator(gallery, progress=progress).fitted)
+        else:
+            own, _ = _own_by_block(gallery, block_deg, 0.0, None, 0, progress)
+            trial = replace(trial, fitting=own)
+    figures = evaluate(trial, is_inclusive=is_inclusive)
+    audit = figures.audit | {BURNED_IN: len(queries.burned_in)}
+    return replace(figures, audit=audit, burned_in=queries.burned_in), queries.skipped
 
 
 def evaluate_gallery(
     gallery: Gallery,
     *,
     exclude_km: float = 0.0,
+    exclude_similarity: float | None = None,
     block_deg: float | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
@@ -121,9 +126,12 @@ def evaluate_gallery(
     """Judge a gallery by its own placed photos, at most 2,000 of them; see `evaluate_source`."""
     _need_groups(gallery, block_deg)
     if block_deg is None:
-        asked = held_out_from(gallery, exclude_km=exclude_km, seed=seed, progress=progress)
+        asked = held_out_from(
+            gallery, exclude_km=exclude_km, exclude_similarity=exclude_similarity, seed=seed,
+            progress=progress,
+        )  # fmt: skip
         return evaluate(_trial(gallery, asked, asked.group.tolist(), exclude_km, None, seed))
-    asked, sites = _own_by_block(gallery, block_deg, exclude_km, seed, progress)
+    asked, sites = _own_by_block(gallery, block_deg, exclude_km, exclude_similarity, seed, progress)
     return evaluate(_trial(gallery, asked, sites, exclude_km, block_deg, seed))
 
 
@@ -144,7 +152,12 @@ def _need_groups(gallery: Gallery, block_deg: float | None) -> None:
 
 
 def _own_by_block(
-    gallery: Gallery, block_deg: float, exclude_km: float, seed: int, progress: Progress
+    gallery: Gallery,
+    block_deg: float,
+    exclude_km: float,
+    exclude_similarity: float | None,
+    seed: int,
+    progress: Progress,
 ) -> tuple[HeldOut, list[str]]:
     """A sample of the gallery's own photos without their blocks, and the groups they have there."""
     photos, lonlat = gallery.placed()
@@ -154,7 +167,8 @@ def _own_by_block(
     sites = [photos[row].group or photos[row].id for row in chosen]
     held = held_out_by_block(
         gallery, gallery.embeddings(ids), lonlat[chosen], sites, block_deg,
-        ids=ids, exclude_km=exclude_km, progress=progress,
+        ids=ids, exclude_km=exclude_km, exclude_similarity=exclude_similarity,
+        told=[photos[row].payload for row in chosen], progress=progress,
     )  # fmt: skip
     return held, sites
 
@@ -260,14 +274,5 @@ def evaluate(trial: Trial, *, n_resamples: int = 1000, is_inclusive: bool = True
         parts={"continent": continents_of(truth), "country": countries_of(truth)},
         area_km2={"prior": prior_areas(trial, log_prior), "ours": areas(photos, locations)},
         block_deg=trial.block_deg,
+        exclude_similarity=photos.exclude_similarity,
     )
-
-
-def leakage_audit(photos: HeldOut) -> dict[str, int]:
-    """Photos whose nearest neighbor, though of another group, may be the same scene."""
-    found = np.isfinite(photos.similarity[:, 0])
-    distance_km = great_circle_km(photos.lonlat, photos.neighbor_lonlat[:, 0])
-    return {
-        "nearest neighbor within 1 km": int(np.sum(found & (distance_km < _SAME_KM))),
-        "nearest neighbor above similarity 0.999": int(np.sum(photos.similarity[:, 0] > _SAME_SIMILARITY)),
-    }

@@ -7,7 +7,7 @@ B resamples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.table import Table
 from .breakdown import Part, parts_of
 from .evaluation_plot import plot_evaluation
 from .evaluation_tables import methods_table
+from .leakage import BURNED_IN
 from .recall_area import AREAS_KM2
 from .rows import Row as Row
 from .surface import Floats
@@ -48,6 +49,8 @@ class Evaluation:
         parts: continent and country of each photo, (Q,) each; none where they are not asked for.
         area_km2: for ours and for the prior, the area of the region that just holds the truth, (Q,).
         block_deg: size of the blocks that the groups are; None where they are no blocks.
+        exclude_similarity: above which photos were hidden as copies; None where none were.
+        burned_in: names of the photos that may show text burned in.
     """
 
     rows: list[Row]
@@ -65,6 +68,8 @@ class Evaluation:
     parts: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     area_km2: Mapping[str, Floats] = field(default_factory=dict)
     block_deg: float | None = None
+    exclude_similarity: float | None = None
+    burned_in: Sequence[str] = ()
 
     @cached_property
     def _weights(self) -> Floats:
@@ -170,6 +175,8 @@ class Evaluation:
             "audit": self.audit,
             "is_inclusive": self.is_inclusive,
             "block_deg": self.block_deg,
+            "exclude_similarity": self.exclude_similarity,
+            "burned_in": list(self.burned_in),
             "seed": self.seed,
             "n_resamples": self.n_resamples,
         }
@@ -202,7 +209,12 @@ class Evaluation:
         if self.block_deg is not None:
             lines.append(f"groups are blocks of {self.block_deg:g}°, which nothing that judged them had seen")
         lines.append(f"abstained: {self.abstained.mean():.1%} of {len(self.group):,} photos")
-        lines += [f"look at: {count} photos, {what}" for what, count in self.audit.items() if count]
+        first = {BURNED_IN: f", the first: {self.burned_in[0]}"} if self.burned_in else {}
+        lines += [
+            f"look at: {count} photos, {what}{first.get(what, '')}"
+            for what, count in self.audit.items()
+            if count
+        ]
         return "\n".join(lines)
 
     def table(self) -> Table:

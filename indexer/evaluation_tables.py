@@ -56,6 +56,8 @@ def comparison_table(evaluation: Evaluation, published: Sequence[Published] = ()
     oracles = (
         "oracles always answer with the nearest photo that is not hidden, or with the truth's own geocell"
     )
+    if evaluation.exclude_similarity is not None:
+        oracles += ", and see copies too"
     caption = f"{oracles}; {CAVEAT}.{besides}" if published else f"{oracles}."
     table = _table(caption)
     table.add_column(f"%, errors {radius_sign(evaluation)} km", no_wrap=True)

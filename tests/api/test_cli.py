@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 from program import Answer, run_program
 
 from placeprint.api.demo import draw_scenes
@@ -166,6 +167,37 @@ def test_evaluate_hides_whole_blocks(indexed: Path) -> None:
     assert set(figures["ceilings"]) == {"gallery oracle", "geocell oracle"}  # type: ignore[call-overload]
 
 
+def test_evaluate_leaves_out_photos_with_text_and_hides_copies(indexed: Path) -> None:
+    folder = indexed / "dashcam"
+    folder.mkdir()
+    lines = (indexed / "queries.csv").read_text().splitlines()
+    image = lines[0].split(",").index("image")
+    for number, line in enumerate(lines[1:]):
+        name = line.split(",")[image]
+        with Image.open(indexed / name) as opened:
+            photo = opened.convert("RGB").resize((640, 640))
+        if number == 2:
+            draw = ImageDraw.Draw(photo)
+            draw.rectangle((0, 605, 640, 640), fill="black")
+            draw.text((10, 610), "N35.6812 E139.7671 2021/05/03 62km/h", fill="white", font_size=22)
+        photo.save(folder / f"{number:02}.jpg")
+        lines[number + 1] = line.replace(name, f"{number:02}.jpg")
+    (folder / "queries.csv").write_text("\n".join(lines))
+    hidden = ("--exclude-similarity", "0.2", "--without-burned-in")
+    answer = run(indexed, "evaluate", "dashcam/queries.csv", "--gallery", "trips", *hidden, "--json")
+    assert answer.returncode == 0, answer.stderr
+    (figures,) = events(answer)
+    assert (figures["n_photos"], figures["exclude_similarity"], figures["burned_in"]) == (23, 0.2, [])
+    assert "1 photos were left out" in answer.stderr
+    assert "02.jpg: it may show text burned in" in answer.stderr
+    audit = figures["audit"]
+    assert audit["neighbors above similarity 0.2, hidden as copies"] > 0  # type: ignore[index]
+    flagged = run(indexed, "evaluate", "dashcam/queries.csv", "--gallery", "trips")
+    told = "".join(flagged.stdout.split())  # a long path is broken anywhere
+    assert "lookat:1photos,mayshowtextburnedin,thefirst:" in told and "dashcam/02.jpg" in told
+    assert "24photos" in told and "hiddenascopies" not in told
+
+
 def test_evaluate_prints_published_figures_beside_a_part_of_a_benchmark(indexed: Path) -> None:
     folder = indexed / "osv"
     folder.mkdir()
@@ -236,6 +268,8 @@ def test_evaluate_prints_published_figures_beside_a_part_of_a_benchmark(indexed:
         (["evaluate", "--gallery", "trips", "--protocol", "yfcc4k"], 2, "goes with the benchmark's photos"),
         (["evaluate", "--gallery", "trips", "--partial"], 2, "name it with --protocol"),
         (["evaluate", "--gallery", "trips", "--block-deg", "0"], 2, "at most 90"),
+        (["evaluate", "--gallery", "trips", "--exclude-similarity", "1.5"], 2, "--exclude-similarity"),
+        (["evaluate", "--gallery", "trips", "--without-burned-in"], 2, "photos given as files"),
         (
             ["evaluate", "photos", "--gallery", "trips", "--protocol", "im2gps"],
             1,

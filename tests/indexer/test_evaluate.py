@@ -19,13 +19,13 @@ from placeprint.indexer.evaluate import (
     Trial,
     evaluate,
     geoscore,
-    leakage_audit,
     share_within,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row, expected_calibration_error
 from placeprint.indexer.evaluation_tables import comparison_table, parts_table
 from placeprint.indexer.fitted import Fitted, group_folds
 from placeprint.indexer.held_out import HeldOut
+from placeprint.indexer.leakage import BURNED_IN
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.protocols import PROTOCOLS
 from placeprint.indexer.published import published
@@ -108,18 +108,6 @@ def test_calibration_error_is_the_gap_of_overconfident_ones():
 
 def test_a_certain_probability_falls_into_the_last_bin():
     assert expected_calibration_error(np.ones(2), np.array([True, True])) == 0.0
-
-
-def test_the_audit_counts_close_and_identical_neighbors():
-    lonlat = np.array([[0.0, 0.0], [0.005, 0.0], [50.0, 0.0]])
-    embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    audit = leakage_audit(exact_neighbors(embeddings, lonlat, [0, 1, 2]))
-    assert list(audit.values()) == [2, 2]
-
-
-def test_a_photo_without_neighbors_raises_no_alarm():
-    alone = HeldOut(np.zeros((1, 2)), np.array(["a"]), np.full((1, 1), -np.inf), np.zeros((1, 1, 2)))
-    assert list(leakage_audit(alone).values()) == [0, 0]
 
 
 def test_a_group_lies_in_one_fold_and_folds_are_even():
@@ -302,6 +290,23 @@ def test_the_area_under_the_risk_is_least_for_the_true_order():
     knows, wrong = sure([0.9, 0.8, 0.2, 0.1], errors), sure([0.1, 0.2, 0.8, 0.9], errors)
     assert knows.area_under_risk() == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
     assert knows.area_under_risk() < 0.5 < wrong.area_under_risk()
+
+
+def test_photos_that_may_show_text_are_counted_and_the_first_is_named():
+    flagged = replace(sure([0.9, 0.1], [1.0, 2.0]), audit={BURNED_IN: 2}, burned_in=["b.jpg", "a.jpg"])
+    assert "look at: 2 photos, may show text burned in, the first: b.jpg" in flagged.summary()
+    assert flagged.to_dict()["burned_in"] == ["b.jpg", "a.jpg"]
+    assert "look at" not in replace(flagged, audit={BURNED_IN: 0}, burned_in=[]).summary()
+
+
+def test_hidden_copies_are_told_and_the_oracle_is_said_to_see_them():
+    photos = exact_neighbors(*gallery(noise_km=400.0, n_places=10), k=10)
+    photos = replace(photos, n_copies=np.arange(len(photos)) % 2, exclude_similarity=0.98)
+    told = evaluate(trial_of(photos, n_folds=2), n_resamples=5)
+    assert "10 photos, neighbors above similarity 0.98, hidden as copies" in told.summary()
+    assert told.to_dict()["exclude_similarity"] == 0.98
+    assert "see copies too" in str(comparison_table(told).caption)
+    assert "copies" not in str(comparison_table(replace(told, exclude_similarity=None)).caption)
 
 
 def test_the_surest_half_is_told(informative):
