@@ -9,14 +9,13 @@ from placeprint.indexer import fitted as module
 from placeprint.indexer.fitted import (
     CLASSIFIER,
     LOCATION_HEAD,
-    MIN_PHOTOS,
     Fitted,
     fit_geolocation,
     group_folds,
 )
 from placeprint.indexer.held_out import HeldOut
 
-N = MIN_PHOTOS + 20
+N = 320
 REGIONS = np.array([[0.0, 45.0], [100.0, 45.0], [-100.0, 45.0], [20.0, 5.0], [140.0, 44.0], [-60.0, 46.0]])
 
 
@@ -34,6 +33,7 @@ class FakePlaces:
 def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "N_DRAWN", 400)
+        patch.setattr(module, "MIN_PHOTOS", N - 20)
         patch.setattr(module, "_MAX_LEVEL_PHOTOS", 100)
         patch.setattr(module, "_MAX_FUSION_PHOTOS", 250)
         yield
@@ -132,7 +132,7 @@ def test_few_photos_are_judged_by_neighbors_alone(latitude):
     def never():
         raise AssertionError("the location encoder was loaded for nothing")
 
-    few = latitude.take(np.arange(MIN_PHOTOS - 1))
+    few = latitude.take(np.arange(N - 21))
     fitted = fit_geolocation(few, few.lonlat, few.group.tolist(), never)
     assert fitted.evidence is None
     assert fitted.heard(few.embedding[0]) is None
