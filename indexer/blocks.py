@@ -117,10 +117,8 @@ def without_blocks(photos: HeldOut, degrees: float, known: NDArray[np.int64]) ->
     blocks = block_of(photos.neighbor_lonlat.reshape(-1, 2), degrees).reshape(photos.similarity.shape)
     similarity = np.where(np.isin(blocks, known), photos.similarity, -np.inf)
     order = np.argsort(-similarity, axis=1, kind="stable")
-    return HeldOut(
-        photos.lonlat,
-        photos.group,
-        np.take_along_axis(similarity, order, axis=1),
-        np.take_along_axis(photos.neighbor_lonlat, order[..., None], axis=1),
-        photos.embedding,
+    return replace(
+        photos,
+        similarity=np.take_along_axis(similarity, order, axis=1),
+        neighbor_lonlat=np.take_along_axis(photos.neighbor_lonlat, order[..., None], axis=1),
     )

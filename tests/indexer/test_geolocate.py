@@ -113,6 +113,14 @@ def test_the_geoscore_point_of_a_narrow_ring_is_its_middle_though_no_sample_lies
     assert geoscore_optimum(ring) == pytest.approx([1.0, 0.0, 0.0], abs=2e-4)  # 1 km
 
 
+def test_regions_are_those_of_the_continent_that_is_answered():
+    own = replace(SURE, region_levels=((0.9, 0.6),), continent_levels=(("AS", 0.9, 0.95),))
+    pooled = replace(own, continent_levels=())
+    in_asia, in_europe = (located([place], model=own).region_thresholds[0.9] for place in (KYOTO, PARIS))
+    assert in_asia < located([KYOTO], model=pooled).region_thresholds[0.9]  # it reaches farther out
+    assert in_europe == located([PARIS], model=pooled).region_thresholds[0.9]
+
+
 def test_no_place_of_a_grid_is_nearer_to_all_samples_than_their_median():
     samples = unit_vectors(
         np.vstack([uniform_on_sphere(40, np.random.default_rng(2)), np.tile(KYOTO, (15, 1))])
