@@ -1,5 +1,6 @@
 """The commands a user types, on drawn scenes: what they print, what they leave, how they fail."""
 
+import html
 import json
 import shutil
 import subprocess
@@ -102,7 +103,11 @@ def test_locate_writes_a_map_and_a_page(indexed: Path) -> None:
     page = run(indexed, "locate", "photos/00001.jpg", "--gallery", "trips", "--map", "map.html", "--json")
     answer = events(page)[0]
     assert -90 <= float(str(answer["lat"])) <= 90
-    assert "00001.jpg" in (indexed / "map.html").read_text()
+    text = (indexed / "map.html").read_text()
+    assert "00001.jpg" in text
+    first = answer["cells"][0]  # type: ignore[index]
+    assert first["probability"] > first["prior_probability"]
+    assert html.escape(first["name"]) in text
 
 
 def test_an_indexed_photo_does_not_answer_for_itself(indexed: Path) -> None:

@@ -43,3 +43,16 @@ def test_an_answer_that_is_the_prior_has_no_decisive_cells(prior):
 def test_no_more_cells_than_asked_for(prior):
     answer = locate(np.array([0.9, 0.9]), np.array([SAPPORO, NADI]), prior, SURE)
     assert len(decisive_cells(answer, prior, n=2)) == 2
+
+
+def test_a_cell_that_was_likely_before_decides_less():
+    prior = Prior.from_lonlat(np.vstack([np.tile(SAPPORO, (200, 1)), [NADI]]), bandwidth_km=10.0)
+    answer = locate(np.array([0.9, 0.89]), np.array([SAPPORO, NADI]), prior, SURE)
+    cells = default_geocells()
+    ids = [cells.cell_id[row] for row in cells.assign(np.array([SAPPORO, NADI]))]
+    found = {one.cell_id: one for one in decisive_cells(answer, prior)}
+    assert next(iter(found)) == ids[1]
+    assert ids[0] not in found or found[ids[0]].probability > found[ids[1]].probability
+    assert (
+        answer.surface.log_density(np.array([SAPPORO]))[0] > answer.surface.log_density(np.array([NADI]))[0]
+    )

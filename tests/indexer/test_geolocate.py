@@ -139,6 +139,11 @@ def test_the_median_of_three_corners_lies_where_they_pull_alike():
     assert error_km(lonlat_of(spherical_median(corners)), (179.0, 0.0)) < 5.0
 
 
+def test_a_place_of_most_samples_is_their_median_to_the_meter():
+    samples = unit_vectors(np.array([KYOTO, KYOTO, KYOTO, PARIS]))
+    assert error_km(lonlat_of(spherical_median(samples)), KYOTO) < 1e-3
+
+
 def test_most_of_the_samples_hold_the_median_and_the_rest_do_not_draw_it_away():
     answer = located([KYOTO, KYOTO, KYOTO, PARIS])
     assert error_km(answer.median_point, KYOTO) < 60.0
