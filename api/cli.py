@@ -16,8 +16,9 @@ try:
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import locate
     from .commands_search import search
+    from .commands_serve import keys_app, serve
     from .embed import embed
-    from .exits import WRONG_USAGE, Verbs, explained, fail
+    from .exits import Verbs, explained
     from .options import EncoderName, WeightsFile
     from .train import train_app
 except KeyboardInterrupt:  # nothing has begun, so there is nothing to say
@@ -40,9 +41,10 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
-for verb in (index, search, locate, evaluate, galleries, delete, optimize, rebuild, embed):
+for verb in (index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, embed):
     app.command()(verb)
 
+app.add_typer(keys_app, name="keys")
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
 app.add_typer(cells_app, name="cells")
@@ -71,25 +73,6 @@ def demo(
     from .demo import run_demo
 
     run_demo(folder, photos=photos, n_scenes=n_scenes, encoder=encoder, weights=weights)
-
-
-@app.command()
-def serve(
-    gallery: Annotated[str, typer.Option("--gallery", "-g", help="By default the only one there is.")] = "",
-    host: Annotated[str, typer.Option(envvar="PLACEPRINT_HOST", help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="PLACEPRINT_PORT", help="0 for any that is free.")] = 8000,
-) -> None:
-    """Serve a gallery over HTTP on this machine; PLACEPRINT_PRECISION caps what is told of places.
-
-    Example: placeprint serve --gallery trips
-    """
-    from .app import run_server
-    from .service_settings import InvalidSettings
-
-    try:
-        run_server(gallery, host, port)
-    except InvalidSettings as error:
-        fail(str(error), WRONG_USAGE)
 
 
 def main() -> None:

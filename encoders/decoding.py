@@ -4,25 +4,24 @@ One thread here feeds one process there. A file that kills or stalls its process
 process and nothing else.
 """
 
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import datetime
 from types import TracebackType
-from typing import IO, Any, TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .decode_process import DecodeProcess, ProcessLost
 from .errors import DecoderUnavailable, UnreadableImage
 from .photo import PhotoFacts
 from .preprocessing import Preprocessing
+from .thumbnail import check_thumbnail
+from .upload_limits import UploadLimits
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -32,29 +31,83 @@ class DecodePool:
     """Worker processes that turn the bytes of files into an encoder's pixels.
 
     Args:
-        preprocessing: what the pixels are for.
-        workers: processes; all cores by default.
+        preprocessing: what the pixels are for, unless a call says otherwise.
+        workers: processes of `map`; all cores by default.
         timeout_s: longest time for one photo before its worker is killed.
+        limits: of files that strangers sent. None: the operator's own, of any format that is read.
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, *, workers: int | None = None, timeout_s: float = 60.0
+        self,
+        preprocessing: Preprocessing,
+        *,
+        workers: int | None = None,
+        timeout_s: float = 60.0,
+        limits: UploadLimits | None = None,
     ) -> None:
         self.workers = workers or os.cpu_count() or 1
-        self._preprocessing = asdict(preprocessing)
+        self.limits = limits
+        self._preprocessing = preprocessing
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         self._local = threading.local()
-        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._processes: set[DecodeProcess] = set()
         self._lock = threading.Lock()
+        self._n_crashed = 0
+        self._is_closed = False
+        self._can_start = True
 
-    def decode(self, content: bytes) -> tuple[NDArray[np.uint8], PhotoFacts]:
-        """Decode the bytes of one file in the calling thread's worker process.
+    @property
+    def n_crashed(self) -> int:
+        """How many processes were lost to a photo: crashed, stalled, out of time or killed."""
+        return self._n_crashed
+
+    @property
+    def n_processes(self) -> int:
+        """How many processes are running."""
+        with self._lock:
+            return sum(process.is_running for process in self._processes)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether photos can be decoded: not closed, and the last process that was needed did start."""
+        return self._can_start and not self._is_closed
+
+    def describe_sandbox(self) -> tuple[str, ...]:
+        """The parts of the sandbox that this system puts in force, found out by starting a process.
 
         Raises:
-            UnreadableImage: a damaged file, also one that crashed or stalled its worker.
+            DecoderUnavailable: it does not start.
         """
-        return self._ask_or_explain(self._process(), content)
+        process = self._started()
+        self._drop(process)
+        return process.sandbox
+
+    def decode(
+        self, content: bytes, preprocessing: Preprocessing | None = None
+    ) -> tuple[NDArray[np.uint8], PhotoFacts]:
+        """Decode the bytes of one file in the calling thread's worker process.
+
+        Args:
+            content: the whole file.
+            preprocessing: what the pixels are for; the pool's by default.
+
+        Raises:
+            UnreadableImage: a damaged file, also one that crashed or stalled its worker. With limits
+                also its kinds `UnsupportedFormat` and `TooManyPixels`.
+        """
+        settings = asdict(preprocessing or self._preprocessing)
+        return self._work(lambda process: process.pixels(content, settings))
+
+    def thumbnail(self, content: bytes, side_px: int, *, format: str = "JPEG") -> bytes:
+        """Encode a photo anew in the calling thread's worker process, see `thumbnail.make_thumbnail`.
+
+        Raises:
+            InvalidOption: a size or a format that thumbnails do not come in.
+            UnreadableImage: as in `decode`.
+        """
+        check_thumbnail(side_px, format)
+        return self._work(lambda process: process.thumbnail(content, side_px, format))
 
     def map(self, function: Callable[[Job], Outcome], jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Run `function` (which may call `decode`) over jobs in the pool's threads, in order.
@@ -78,6 +131,7 @@ class DecodePool:
         """End the threads and their processes."""
         self._threads.shutdown(cancel_futures=True)
         with self._lock:
+            self._is_closed = True
             processes = list(self._processes)
         for process in processes:
             self._drop(process)
@@ -90,69 +144,47 @@ class DecodePool:
     ) -> None:
         self.close()
 
-    def _process(self) -> subprocess.Popen[bytes]:
-        process: subprocess.Popen[bytes] | None = getattr(self._local, "process", None)
-        if process is None or process.poll() is not None:
-            process = subprocess.Popen(
-                # -P: a folder of photos is no place to import from.
-                [sys.executable, "-P", "-m", "placeprint.encoders.decode_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            if cast(IO[bytes], process.stdout).readline() != b"ready\n":
-                self._drop(process)
-                raise DecoderUnavailable(
-                    "the process that decodes photos does not start; to see why, run "
-                    f"{sys.executable} -P -m placeprint.encoders.decode_worker"
-                )
-            self._local.process = process
-            with self._lock:
-                self._processes.add(process)
+    def _work(self, task: Callable[[DecodeProcess], Outcome]) -> Outcome:
+        process: DecodeProcess | None = getattr(self._local, "process", None)
+        if (
+            process is not None and not process.is_running
+        ):  # died between two photos: the next is not to blame
+            self._lost(process)
+            process = None
+        if process is None:
+            process = self._local.process = self._started()
+        try:
+            return task(process)
+        except ProcessLost as lost:
+            self._lost(process)
+            raise UnreadableImage(f"{lost.how}: damaged or malicious") from None
+
+    def _started(self) -> DecodeProcess:
+        try:
+            process = self._new_process()
+        except DecoderUnavailable:
+            self._can_start = False
+            raise
+        self._can_start = True
+        with self._lock:
+            self._processes.add(process)
+            is_closed = self._is_closed
+        if is_closed:
+            self._drop(process)
+            raise DecoderUnavailable("the pool that decodes photos is closed")
         return process
 
-    def _ask_or_explain(
-        self, process: subprocess.Popen[bytes], content: bytes
-    ) -> tuple[NDArray[np.uint8], PhotoFacts]:
-        timer = threading.Timer(self._timeout_s, process.kill)
-        timer.start()
-        try:
-            return self._ask(process, content)
-        except (BrokenPipeError, EOFError):
-            is_stalled = not timer.is_alive()
-            self._drop(process)
-            how = f"was still decoding after {self._timeout_s:g} s" if is_stalled else "crashed the decoder"
-            raise UnreadableImage(f"{how}: damaged or malicious") from None
-        finally:
-            timer.cancel()
+    def _new_process(self) -> DecodeProcess:
+        return DecodeProcess(self.limits, self._timeout_s)
 
-    def _drop(self, process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            try:
-                cast(IO[bytes], pipe).close()
-            except BrokenPipeError:  # what was still to be flushed has no reader any more
-                pass
+    def _lost(self, process: DecodeProcess) -> None:
+        """End the calling thread's process, which a photo has ruined."""
+        self._local.process = None
+        self._drop(process)
+        with self._lock:
+            self._n_crashed += not self._is_closed
+
+    def _drop(self, process: DecodeProcess) -> None:
+        process.end()
         with self._lock:
             self._processes.discard(process)
-
-    def _ask(self, process: subprocess.Popen[bytes], content: bytes) -> tuple[NDArray[np.uint8], PhotoFacts]:
-        jobs, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-        job = {"preprocessing": self._preprocessing, "bytes": len(content)}
-        jobs.write(json.dumps(job).encode() + b"\n")
-        jobs.write(content)
-        jobs.flush()
-        line = answers.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError
-        header: dict[str, Any] = json.loads(line)
-        pixels = answers.read(header["bytes"])
-        if len(pixels) < header["bytes"]:
-            raise EOFError
-        if "error" in header:
-            raise UnreadableImage(header["error"])
-        facts = header["facts"]
-        if facts["captured_at"] is not None:
-            facts["captured_at"] = datetime.fromisoformat(facts["captured_at"])
-        return np.frombuffer(pixels, np.uint8).reshape(header["shape"]), PhotoFacts(**facts)

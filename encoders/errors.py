@@ -17,6 +17,14 @@ class UnreadableImage(PlaceprintError):
     """A file or array that cannot be decoded into a picture."""
 
 
+class UnsupportedFormat(UnreadableImage):
+    """A file in a format that is not taken, or in none at all."""
+
+
+class TooManyPixels(UnreadableImage):
+    """A picture that its header says is larger than what is taken; its pixels were not read."""
+
+
 class UnknownEncoder(PlaceprintError, KeyError):
     """No encoder of that name in the catalog."""
 
@@ -79,6 +87,10 @@ class InvalidFilter(PlaceprintError, ValueError):
 
 class NothingToLocateWith(PlaceprintError):
     """The gallery holds no photo with a place."""
+
+
+class NotFitted(PlaceprintError):
+    """The geolocation of a gallery has not been fitted to its photos yet."""
 
 
 class DecoderUnavailable(PlaceprintError):

@@ -2,7 +2,7 @@
 
 Every path to an encoder passes `open_photo`, so that one photo gives one embedding however it
 arrives. Pillow decodes; only the formats in `FORMATS` are ever tried, because the rarer parsers
-are where image libraries have had their holes.
+are where image libraries have had their holes, and of a stranger's file only those in its limits.
 
 Conventions: sizes are (width, height) of the upright picture; times are UTC.
 """
@@ -10,25 +10,21 @@ Conventions: sizes are (width, height) of the upright picture; times are UTC.
 import io
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pillow_heif
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from .errors import UnreadableImage
+from .errors import TooManyPixels, UnreadableImage, UnsupportedFormat
+from .photo_formats import FORMATS, has_signature, load_parsers
+from .photo_headers import check_structure
+from .upload_limits import UploadLimits
 
-# Pillow reads MPO through JPEG, and knows the last three only once their modules are imported.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "HEIF", *(
-    str(reader.format) for reader in (AvifImageFile, TiffImageFile, WebPImageFile)
-))  # fmt: skip
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff",
     ".heic", ".heif", ".hif", ".avif",
@@ -36,9 +32,9 @@ SUFFIXES = (
 MAX_PIXELS = 2 * 89_478_485  # where Pillow itself calls a picture a decompression bomb
 MAX_BYTES = 1 << 30
 
-ImageLike = str | Path | bytes | Image.Image | NDArray[Any]
+BAND_PIXELS = 1 << 22  # converted at a time where all at once would take several times the picture
 
-pillow_heif.register_heif_opener()
+ImageLike = str | Path | bytes | Image.Image | NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +50,9 @@ class PhotoFacts:
     captured_at: datetime | None = None
 
 
-def open_photo(source: ImageLike, *, at_least: int | None = None) -> tuple[Image.Image, PhotoFacts]:
+def open_photo(
+    source: ImageLike, *, at_least: int | None = None, limits: UploadLimits | None = None
+) -> tuple[Image.Image, PhotoFacts]:
     """Decode a photo completely, turn it upright, make it RGB.
 
     Args:
@@ -62,12 +60,14 @@ def open_photo(source: ImageLike, *, at_least: int | None = None) -> tuple[Image
             or (H, W, 4) of uint8 or of floats in [0, 1].
         at_least: a hint in pixels: the shorter side may come smaller than in the file, but not
             below this. JPEG decoding is then several times faster.
+        limits: of a file that a stranger sent. Messages then quote nothing of what is in it.
 
     Returns:
         The picture, mode RGB, and its facts (sizes are those of the whole file).
 
     Raises:
-        UnreadableImage: not a picture, damaged, truncated, or larger than `MAX_PIXELS`.
+        UnreadableImage: not a picture, damaged, truncated, or larger than `MAX_PIXELS`. With limits
+            also its kinds `UnsupportedFormat` and `TooManyPixels`.
     """
     if isinstance(source, np.ndarray):
         picture = _from_array(source)
@@ -77,15 +77,17 @@ def open_photo(source: ImageLike, *, at_least: int | None = None) -> tuple[Image
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # damaged EXIF; the facts come out as None
-            return _decode(source if isinstance(source, Image.Image) else _identify(source), at_least)
+            if isinstance(source, Image.Image):
+                return _decode(source, at_least, limits)
+            return _decode(_identify(source, limits), at_least, limits, is_ours=True)
     except UnreadableImage as error:
-        raise UnreadableImage(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
     except FileNotFoundError:
         raise UnreadableImage(f"{name}: no such file") from None
     except UnidentifiedImageError:
         raise UnreadableImage(f"{name}: not a picture in any of the formats {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(f"{name}: more than {MAX_PIXELS:,} pixels, a decompression bomb") from None
+        raise TooManyPixels(f"{name}: more than {MAX_PIXELS:,} pixels, a decompression bomb") from None
     except IsADirectoryError:
         raise UnreadableImage(f"{name}: a folder, not a photo") from None
     except PermissionError:
@@ -93,18 +95,33 @@ def open_photo(source: ImageLike, *, at_least: int | None = None) -> tuple[Image
     except MemoryError:
         raise UnreadableImage(f"{name}: does not fit into memory") from None
     except Exception as error:  # Pillow's plugins raise whatever their parser trips over
-        raise UnreadableImage(f"{name}: damaged ({type(error).__name__}: {error})") from None
+        detail = type(error).__name__ if limits else f"{type(error).__name__}: {error}"
+        raise UnreadableImage(f"{name}: damaged ({detail})") from None
 
 
-def _identify(source: str | Path | bytes) -> Image.Image:
+def _identify(source: str | Path | bytes, limits: UploadLimits | None) -> Image.Image:
     if not isinstance(source, bytes):
         if Path(source).stat().st_size > MAX_BYTES:
             raise UnreadableImage(f"larger than {MAX_BYTES:,} bytes")
         source = Path(source).read_bytes()
-    return Image.open(io.BytesIO(source), formats=FORMATS)
+    formats = limits.formats if limits else FORMATS
+    load_parsers(formats)
+    if limits is None:
+        return Image.open(io.BytesIO(source), formats=formats)
+    if not has_signature(source, formats):
+        raise UnsupportedFormat(f"not a picture in any of the formats {', '.join(formats)}")
+    check_structure(source, limits)
+    try:
+        return Image.open(io.BytesIO(source), formats=formats)
+    except UnidentifiedImageError:
+        raise UnreadableImage("damaged: its header cannot be read") from None
 
 
-def _decode(image: Image.Image, at_least: int | None) -> tuple[Image.Image, PhotoFacts]:
+def _decode(
+    image: Image.Image, at_least: int | None, limits: UploadLimits | None, *, is_ours: bool = False
+) -> tuple[Image.Image, PhotoFacts]:
+    if limits is not None:
+        limits.check_size(*image.size)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     if min(image.size) < 1:
@@ -114,7 +131,12 @@ def _decode(image: Image.Image, at_least: int | None) -> tuple[Image.Image, Phot
         image.draft(None, (at_least, at_least))
     shrunk = max(1, size[0] // image.width)
     image.load()
-    upright = ImageOps.exif_transpose(image)  # some formats have turned it in loading; then it does nothing
+    # Some formats have turned it in loading; then this does nothing.
+    if is_ours:
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = image = image._new(image.im)  # without its decoder, which may hold two more canvases
+    else:
+        upright = ImageOps.exif_transpose(image)
     whole = upright.size if shrunk == 1 else size if _orientation(exif) < 5 else size[::-1]
     try:
         facts = _facts(whole, exif)
@@ -130,9 +152,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _from_array(np.asarray(image))
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        canvas = Image.new("RGB", image.size)
+        for top, bottom in _bands(image.height, image.width):
+            layer = image.crop((0, top, image.width, bottom)).convert("RGBA")
+            opaque = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            canvas.paste(opaque.convert("RGB"), (0, top))
+        return canvas
     return image.convert("RGB")
+
+
+def _bands(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """First row and row after the last of bands of at most `BAND_PIXELS`."""
+    step = max(1, BAND_PIXELS // width)
+    return ((top, min(n_rows, top + step)) for top in range(0, n_rows, step))
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -148,15 +180,19 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
+    bands = list(_bands(len(array), array[0].size))
+    if not all(np.isfinite(array[top:bottom]).all() for top, bottom in bands):
         raise UnreadableImage("array with NaN or infinite values")
     # A picture of integers above 255 has 16 bits; floats are in [0, 1] unless they say otherwise.
     if np.issubdtype(array.dtype, np.floating):
-        scale = 255.0 if values.max() <= 1.0 else 1.0
+        scale = 255.0 if array.max() <= 1.0 else 1.0
     else:
-        scale = 255.0 / 65535.0 if values.max() > 255 else 1.0
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+        scale = 255.0 / 65535.0 if array.max() > 255 else 1.0
+    pixels = np.empty(array.shape, np.uint8)
+    for top, bottom in bands:
+        values = array[top:bottom].astype(np.float64) * scale
+        pixels[top:bottom] = np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return pixels
 
 
 def _exif(image: Image.Image) -> Image.Exif:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .photo import ImageLike, PhotoFacts, open_photo
+from .upload_limits import UploadLimits
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -51,14 +52,17 @@ class Preprocessing:
         resized = image if image.size == (width, height) else image.resize((width, height), resample)
         return np.asarray(resized.crop((left, top, left + self.size, top + self.size)))
 
-    def read(self, source: ImageLike) -> tuple[NDArray[np.uint8], PhotoFacts]:
+    def read(
+        self, source: ImageLike, *, limits: UploadLimits | None = None
+    ) -> tuple[NDArray[np.uint8], PhotoFacts]:
         """Decode a photo no larger than needed and make the encoder's input of it.
 
         Raises:
             UnreadableImage: see `open_photo`.
         """
         # Twice the size, so that what the JPEG decoder averages away would be lost in resizing too.
-        image, facts = open_photo(source, at_least=2 * round(self.size / self.crop_share))
+        at_least = 2 * round(self.size / self.crop_share)
+        image, facts = open_photo(source, at_least=at_least, limits=limits)
         return self.pixels(image), facts
 
 

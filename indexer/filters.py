@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ..encoders.areas import Area
+from ..encoders.areas import Area, Circle
 from ..encoders.errors import InvalidFilter
 from ..encoders.photo import parse_time
 
@@ -21,6 +21,7 @@ class Filter:
     """
 
     within: Area | None = None
+    near: Circle | None = None  # and within this circle too
     captured_from: datetime | None = None  # first moment that is in
     captured_until: datetime | None = None  # first moment that is out
     where: Mapping[str, Scalar | Sequence[Scalar]] = field(default_factory=dict)  # equal, or one of

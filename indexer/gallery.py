@@ -11,10 +11,12 @@ is noted as applied; whoever opens the gallery next applies what is missing.
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -209,6 +211,28 @@ class Gallery:
             return gallery
         return cls.create(name, fingerprint, encoder=encoder, weights=weights, settings=settings)
 
+    @classmethod
+    def remove(cls, name: str, *, settings: Settings | None = None) -> None:
+        """Delete a gallery with its ledger and its store; the photos' own files stay.
+
+        Raises:
+            UnknownGallery: there is none of that name.
+            GalleryLocked: another process holds it.
+        """
+        settings = settings or Settings()
+        gallery = cls.open(name, settings=settings)
+        try:
+            gallery._require_writable()
+            gallery._index.drop()
+        except BaseException:
+            gallery.close()
+            raise
+        # Renamed first: a process killed on the way leaves nothing that looks like a gallery.
+        doomed = gallery.folder.with_name(f".removed-{uuid.uuid4().hex[:8]}")
+        gallery.folder.rename(doomed)
+        gallery._lock.release()
+        shutil.rmtree(doomed, ignore_errors=True)
+
     def check(self, fingerprint: Fingerprint) -> None:
         """See that an encoder is the one that built the gallery.
 
@@ -360,10 +384,13 @@ class Gallery:
             [neighbor.photo for neighbor in neighbors],
         )
 
-    def find(self, filter: Filter | None = None, *, limit: int = 1_000_000_000) -> Iterator[Photo]:
-        """Photos that pass the filter, in no promised order."""
+    def find(
+        self, filter: Filter | None = None, *, limit: int = 1_000_000_000, after: str | None = None
+    ) -> Iterator[Photo]:
+        """Photos that pass the filter, in the order of their ids; those after an id, for paging."""
         condition = translate(filter or Filter(), self._index.store.words)
-        return (photo_of(point) for point in self._index.store.scroll(condition, limit))
+        found = self._index.store.scroll(condition, limit + (after is not None), after)
+        return islice((photo_of(point) for point in found if point.id != after), limit)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many photos pass the filter, exactly."""
@@ -397,6 +424,13 @@ class Gallery:
         rows = iterate_rows(self.ledger, places)
         vectors = [rows[place].embedding for place in places]
         return np.array(vectors, np.float32).reshape(len(places), self.fingerprint.dimension)
+
+    def sample(self, n: int) -> NDArray[np.float32]:
+        """The embeddings of at most n photos: (S, D), unit length. Always the same ones."""
+        ids = [photo.id for photo in self.find(limit=n)]
+        found = self._index.store.retrieve(ids, with_vectors=True)
+        vectors = [point.vector for point in found if point.vector is not None]
+        return np.array(vectors, np.float32).reshape(len(vectors), self.fingerprint.dimension)
 
     def placed(self) -> tuple[list[Photo], NDArray[np.float64]]:
         """All photos of known place, ordered by id, and their coordinates (n, 2)."""

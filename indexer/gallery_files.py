@@ -20,7 +20,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 def gallery_names(settings: Settings | None = None) -> list[str]:
     """Names of all galleries."""
     home = (settings or Settings()).home / "galleries"
-    return sorted(path.parent.name for path in home.glob("*/gallery.json"))
+    names = (path.parent.name for path in home.glob("*/gallery.json"))
+    return sorted(name for name in names if NAME.fullmatch(name))  # others are on their way out
 
 
 def gallery_config(name: str, settings: Settings | None = None) -> dict[str, Any] | None:

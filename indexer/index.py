@@ -200,6 +200,12 @@ class Index:
             self._live = following
             _clear(self._generation(number - 1))
 
+    def drop(self) -> None:
+        """Let go of the store for good; of a collection on a server nothing stays there."""
+        if isinstance(self.store, ServerStore):
+            self.store.drop()
+        self.close()
+
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()

@@ -14,7 +14,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..encoders.errors import NothingToLocateWith
+from ..encoders.errors import NotFitted, NothingToLocateWith
 from .evidence import Evidence, Heard
 from .filters import Filter
 from .fitted import Fitted, fit_geolocation
@@ -42,12 +42,14 @@ class Locator:
     Args:
         gallery: with photos of known place.
         is_refitted: fit anew, whatever is stored.
+        may_fit: fit what is not stored, which takes minutes for thousands of photos.
         places: loads the location encoder through which photos speak of places; ours by default.
         progress: called with the photos done and their number while fitting.
         stage: told what comes after the photos, while fitting.
 
     Raises:
         NothingToLocateWith: no photo of the gallery has a place.
+        NotFitted: nothing that holds is stored, and nothing may be fitted.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Locator:
         gallery: Gallery,
         *,
         is_refitted: bool = False,
+        may_fit: bool = True,
         places: "Callable[[], LocationEmbedder] | None" = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
         stage: Callable[[str], None] = lambda what: None,
@@ -68,6 +71,8 @@ class Locator:
                 "photos with GPS in their EXIF, or a table with columns image, lon, lat"
             )
         stored = None if is_refitted else self._stored(n_placed)
+        if stored is None and not may_fit and n_placed >= MIN_PHOTOS:
+            raise NotFitted(f"the geolocation of gallery {gallery.name!r} is not fitted to its photos yet")
         self.fitted = stored or self._fitted(n_placed, places or _location_encoder, progress, stage)
 
     @property

@@ -69,8 +69,8 @@ class Store(Protocol):
     ) -> list[Found]:
         """Most similar points first. Approximate, with ACORN where there is a filter, unless `exact`."""
 
-    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
-        """All points that match, in no promised order."""
+    def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
+        """Points that match, in the order of their ids, from `start` on, which is in."""
 
     def count(self, condition: Any) -> int:
         """Exact number of points that match."""
@@ -140,9 +140,9 @@ class EdgeStore:
         )
         return [Found(str(p.id), p.score, p.payload or {}) for p in self._shard.query(request)]
 
-    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
-        """All points that match."""
-        offset = None
+    def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
+        """Points that match, in the order of their ids."""
+        offset: Any = start
         while limit > 0:
             request = edge.ScrollRequest(
                 offset=offset, limit=min(limit, 1000), filter=condition, with_payload=True
@@ -160,7 +160,10 @@ class EdgeStore:
     def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
         """Numbers of points by value."""
         request = edge.FacetRequest(key, limit=limit, exact=True, filter=condition)
-        return {hit.value: hit.count for hit in self._shard.facet(request).hits}
+        try:
+            return {hit.value: hit.count for hit in self._shard.facet(request).hits}
+        except Exception as error:  # the engine raises bare exceptions
+            raise _no_facet(key, error) from None
 
     def retrieve(self, ids: Sequence[str], *, with_vectors: bool) -> list[Found]:
         """The points of these ids that exist."""
@@ -255,9 +258,9 @@ class ServerStore:
         )
         return [Found(str(p.id), p.score, p.payload or {}) for p in answer.points]
 
-    def scroll(self, condition: Any, limit: int) -> Iterator[Found]:
-        """All points that match."""
-        offset = None
+    def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
+        """Points that match, in the order of their ids."""
+        offset: Any = start
         while limit > 0:
             points, offset = self._client.scroll(
                 self._collection, condition, limit=min(limit, 1000), offset=offset, with_payload=True
@@ -292,8 +295,12 @@ class ServerStore:
 
     def clear(self) -> None:
         """Empty the collection."""
-        self._client.delete_collection(self._collection)
+        self.drop()
         self._create()
+
+    def drop(self) -> None:
+        """Delete the collection."""
+        self._client.delete_collection(self._collection)
 
     def flush(self) -> None:
         """Nothing to do: every write waited for the server's log."""
@@ -301,6 +308,13 @@ class ServerStore:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+def _no_facet(key: str, error: Exception) -> Exception:
+    """What a facet that fails means: no photo has the field, unless something else is said."""
+    if "index" in str(error).lower():
+        return InvalidFilter(f"{key}: no photo of the gallery has a field of that name that can be counted")
+    return error
 
 
 def _vector(named: Any) -> Vectors | None:
@@ -396,6 +410,8 @@ def translate(filter: Filter, words: Any) -> Any:
     must_not: list[Any] = []
     if filter.within is not None:
         must.append(_inside(words, filter.within))
+    if filter.near is not None:
+        must.append(_inside(words, filter.near))
     if filter.captured_from or filter.captured_until:
         must.append(words.during(CAPTURED_AT, filter.captured_from, filter.captured_until))
     if filter.is_placed is not None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from placeprint.encoders.errors import NoTextTower
+from placeprint.encoders.demonstration import UnknownWords
 from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.preprocessing import Preprocessing
 from placeprint.encoders.sphere import great_circle_km
@@ -32,7 +32,7 @@ class ColorEncoder:
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if any(text not in self.COLORS for text in texts):
-            raise NoTextTower("knows red, green and blue only")
+            raise UnknownWords("knows red, green and blue only")
         return self._unit(np.array([self.COLORS[text] for text in texts], float))
 
     def _unit(self, colors: NDArray[np.float64]) -> NDArray[np.float32]:

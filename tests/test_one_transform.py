@@ -16,8 +16,8 @@ import pytest
 from fakes import ColorEncoder
 from PIL import Image
 
-from placeprint.api.service import Service
-from placeprint.api.service_settings import ServiceSettings
+from placeprint.api.serving.service import Service
+from placeprint.api.serving.service_settings import PHOTO_FORMATS, ServiceSettings
 from placeprint.encoders.captioning.photos import read_photos
 from placeprint.encoders.image import embed_images
 from placeprint.encoders.preprocessing import Preprocessing
@@ -113,9 +113,11 @@ def test_the_service_sees_the_photo_so(photo, tmp_path, expected):
     encoder, home = Listener(), tmp_path / "home"
     with Gallery.create("odd", encoder.fingerprint, settings=Settings(home=home, qdrant_url=None)):
         pass
-    service = Service(ServiceSettings(home=home, qdrant_url=None, gallery="odd"), encoder)
+    settings = ServiceSettings(home=home, qdrant_url=None, formats=list(PHOTO_FORMATS))
+    service = Service(settings, {encoder.fingerprint.name: encoder})
     try:
-        assert np.array_equal(asyncio.run(service.decode(photo)), expected)
+        pixels, _ = asyncio.run(service.decode(photo, service.gallery("odd").model))
+        assert np.array_equal(pixels, expected)
     finally:
         service.close()
 

@@ -1,11 +1,10 @@
 """The service over HTTP: right answers, limits, problems, and nothing that should stay inside."""
 
-import io
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +13,30 @@ import pytest
 from fakes import ColorEncoder, record
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
-from PIL import Image
+from served import (
+    JPEG,
+    PLACES,
+    TRIPS,
+    Serve,
+    ids,
+    is_problem,
+    make_gallery,
+    open_service,
+    picture,
+    serving,
+    settings_at,
+)
 
-from placeprint.api import app as service_app
-from placeprint.api import service as service_module
 from placeprint.api.app import create_app, run_server
-from placeprint.api.problems import STATUS
-from placeprint.api.service import Service
-from placeprint.api.service_settings import InvalidSettings, ServiceSettings, read_settings
+from placeprint.api.serving import service as service_module
+from placeprint.api.serving.problems import STATUS
+from placeprint.api.serving.service import Service
+from placeprint.api.serving.service_settings import InvalidSettings, read_settings
 from placeprint.encoders.errors import FingerprintMismatch, GalleryLocked, PlaceprintError, UnknownGallery
 from placeprint.indexer.gallery import Gallery
-from placeprint.indexer.record import encode_payload
-from placeprint.indexer.settings import Settings
 
-PLACES = {"red": (139.77, 35.68), "green": (2.35, 48.86), "blue": (-43.2, -22.9)}
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-JPEG = {"Content-Type": "image/jpeg"}
 MB = 1_000_000
-
-Serve = Callable[..., TestClient]
-
-
-def picture(color: str, size: int = 64) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (size, size), COLORS[color]).save(file, "PNG")
-    return file.getvalue()
-
-
-def ids(answer: Any) -> list[str]:
-    return [neighbor["id"] for neighbor in answer.json()["neighbors"]]
-
-
-def make_gallery(home: Path) -> Path:
-    """A gallery of three places in three colors; its payload says where files lie and streets are."""
-    encoder, records = ColorEncoder(), []
-    for color, (lon, lat) in PLACES.items():
-        for i in range(4):
-            shade = (np.array(COLORS[color]) * (1.0 - 0.1 * i)).astype(np.uint8)
-            embedding = encoder.embed_pixels(np.tile(shade, (1, 16, 16, 1)))[0]
-            payload = {"city": color, "street": f"{color} street", "note": f"from holiday-{color}-{i}.jpg"}
-            facts = {"lon": lon + 0.1 * i, "lat": lat, "payload": encode_payload(payload)}
-            records.append(record(f"/secret/holiday-{color}-{i}.jpg", embedding, **facts))
-    with Gallery.create("trips", encoder.fingerprint, settings=Settings(home=home, qdrant_url=None)) as made:
-        made.add(records)
-    return home
+LOCATE, SEARCH, SEARCH_IMAGE = f"{TRIPS}/geolocate", f"{TRIPS}/search", f"{TRIPS}/search/image"
 
 
 @pytest.fixture(scope="module")
@@ -68,30 +47,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def serve(home: Path) -> Iterator[Serve]:
     """A function that starts the service with some settings and gives a client of it."""
-    with ExitStack() as stack:
-
-        def start(encoder: ColorEncoder | None = None, **given: Any) -> TestClient:
-            settings = ServiceSettings(home=home, qdrant_url=None, lock_timeout_s=0.2, **given)
-            app = create_app(settings, Service(settings, encoder or ColorEncoder()))
-            client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
-            return stack.enter_context(client)
-
-        yield start
+    with serving() as start:
+        yield lambda encoder=None, **given: start(home, encoder, **given)
 
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A client of a service that tells everything and is shared by tests that change nothing."""
-    home = make_gallery(tmp_path_factory.mktemp("exact"))
-    settings = ServiceSettings(home=home, qdrant_url=None, precision="exact")
-    app = create_app(settings, Service(settings, ColorEncoder()))
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        yield client
+    with serving() as start:
+        yield start(make_gallery(tmp_path_factory.mktemp("exact")), precision="exact")
 
 
-def is_problem(answer: Any, status: int) -> bool:
-    kind = answer.headers["content-type"]
-    return (answer.status_code, kind, answer.json()["status"]) == (status, "application/problem+json", status)
+def by_text(client: TestClient, text: str, **asked: Any) -> Any:
+    return client.post(SEARCH, json={"queries": [{"text": text}], **asked})
 
 
 # --- answers ---------------------------------------------------------------------------------------
@@ -99,8 +67,8 @@ def is_problem(answer: Any, status: int) -> bool:
 
 def test_red_finds_red_by_photo_and_by_text(exact: TestClient) -> None:
     for answer in (
-        exact.post("/v1/search", params={"k": 4}, content=picture("red"), headers=JPEG),
-        exact.post("/v1/search", params={"k": 4, "text": "red"}),
+        exact.post(SEARCH_IMAGE, params={"limit": 4}, content=picture("red"), headers=JPEG),
+        by_text(exact, "red", limit=4),
     ):
         assert [one["payload"]["city"] for one in answer.json()["neighbors"]] == ["red"] * 4
         similarity = [one["similarity"] for one in answer.json()["neighbors"]]
@@ -108,47 +76,52 @@ def test_red_finds_red_by_photo_and_by_text(exact: TestClient) -> None:
 
 
 def test_photo_and_text_together_ask_for_what_lies_between(exact: TestClient) -> None:
-    asked = exact.post("/v1/search", params={"text": "blue", "k": 8}, content=picture("red"), headers=JPEG)
+    parameters = {"text": "blue", "limit": 8}
+    asked = exact.post(SEARCH_IMAGE, params=parameters, content=picture("red"), headers=JPEG)
     assert {one["payload"]["city"] for one in asked.json()["neighbors"]} == {"red", "blue"}
 
 
 def test_a_red_photo_is_located_where_red_photos_are(exact: TestClient) -> None:
-    answer = exact.post("/v1/locate", content=picture("red"), headers=JPEG).json()
+    answer = exact.post(LOCATE, content=picture("red"), headers=JPEG).json()
     assert answer["countries"][0]["code"] == "JP"
     assert (answer["lon"], answer["lat"]) == pytest.approx(PLACES["red"], abs=1.0)
-    assert answer["regions"]
+    assert answer["regions"] and answer["precision"] == "exact"
+    assert answer["evidence"][0]["payload"]["city"] == "red"
+    assert sum(cell["probability"] for cell in answer["surface"]) == pytest.approx(0.95, abs=0.06)
 
 
 @pytest.mark.parametrize("precision", ["25km", "exact"])
 def test_a_search_keeps_to_its_circle(serve: Serve, precision: str) -> None:
-    where = {"near": "2.35,48.86", "radius_km": 200, "text": "red"}
-    found = serve(precision=precision).post("/v1/search", params=where).json()["neighbors"]
+    circle = {"kind": "circle", "lon": 2.35, "lat": 48.86, "radius_km": 200}
+    found = by_text(serve(precision=precision), "red", filter={"within": circle}).json()["neighbors"]
     assert len(found) == 4
     assert all(one["lon"] == pytest.approx(2.5, abs=0.6) for one in found)
 
 
 def test_a_condition_on_payload_is_kept_where_it_is_allowed(exact: TestClient) -> None:
-    asked = {"text": "red", "where": "city=blue"}
-    found = exact.post("/v1/search", params=asked).json()["neighbors"]
+    found = by_text(exact, "red", filter={"where": {"city": "blue"}}).json()["neighbors"]
     assert [one["payload"]["city"] for one in found] == ["blue"] * 4
 
 
 def test_the_gallery_is_described(serve: Serve) -> None:
-    answer = serve().get("/v1/gallery").json()
-    assert (answer["name"], answer["photos"], answer["placed"]) == ("trips", 12, 12)
-    assert answer["encoder"] == {"name": "color", "id": ColorEncoder().fingerprint.id, "dimension": 4}
-    assert answer["precision"] == "region"
+    answer = serve().get(TRIPS).json()
+    assert (answer["name"], answer["n_photos"], answer["n_placed"]) == ("trips", 12, 12)
+    model = {"name": "color", "id": ColorEncoder().fingerprint.id, "dimension": 4, "takes_text": True}
+    assert answer["model"] == model
+    assert answer["precision"] == "region" and not answer["can_search_areas"]
 
 
 def test_a_gallery_without_places_searches_and_says_why_it_cannot_locate(tmp_path: Path) -> None:
-    encoder, settings = ColorEncoder(), ServiceSettings(home=tmp_path, qdrant_url=None)
-    with Gallery.create("flat", encoder.fingerprint, settings=settings) as made:
+    encoder = ColorEncoder()
+    with Gallery.create("trips", encoder.fingerprint, settings=settings_at(tmp_path)) as made:
         made.add([record("a.jpg", encoder.embed_texts(["red"])[0])])
-    with TestClient(create_app(settings, Service(settings, encoder)), base_url="http://localhost") as client:
-        assert len(ids(client.post("/v1/search", params={"text": "red"}))) == 1
-        answer = client.post("/v1/locate", content=picture("red"), headers=JPEG)
+    with serving() as start:
+        client = start(tmp_path)
+        assert len(ids(by_text(client, "red"))) == 1
+        answer = client.post(LOCATE, content=picture("red"), headers=JPEG)
         assert is_problem(answer, 409)
         assert "has a place" in answer.json()["detail"]
+        assert client.get(TRIPS).json()["can_locate"] is False
 
 
 # --- the cap ---------------------------------------------------------------------------------------
@@ -163,23 +136,46 @@ def keys_of(value: Any) -> set[str]:
     return set()
 
 
+def values_of(value: Any, names: set[str]) -> list[Any]:
+    """All values but null under some keys of a JSON document, however deep."""
+    if isinstance(value, list):
+        return [one for item in value for one in values_of(item, names)]
+    if isinstance(value, dict):
+        own = [one for key, one in value.items() if key in names and one is not None]
+        return own + [one for item in value.values() for one in values_of(item, names)]
+    return []
+
+
 def questions(client: TestClient) -> list[Any]:
     """Answers to every kind of question, the refused ones with them."""
     photo: dict[str, Any] = {"content": picture("red"), "headers": JPEG}
     asked = [
-        {}, {"k": "100"}, {"near": "139.77,35.68"}, {"near": "139.77,35.68", "radius_km": "20000"},
+        {}, {"limit": "100"}, {"near": "139.77,35.68"}, {"near": "139.77,35.68", "radius_km": "20000"},
         {"where": "city=red"}, {"where": "year=2018"}, {"where": "_place.lon=139.77"}, {"where": "nothing"},
-        {"precision": "exact"}, {"text": "yellow"}, {"near": "0,91"}, {"k": "0"},
+        {"precision": "exact"}, {"text": "yellow"}, {"near": "0,91"}, {"limit": "0"},
     ]  # fmt: skip
+    place = {"lon": 139.77, "lat": 35.68}
+    bodies: list[dict[str, Any]] = [
+        {}, {"queries": [{"location": place}]}, {"queries": [{"text": "red"}], "prefer_near": place},
+        {"filter": {"within": {"kind": "box", "west": 139, "south": 35, "east": 140, "north": 36}}},
+        {"filter": {"exclude_within": {"kind": "circle", **place, "radius_km": 5}}},
+        {"filter": {"where": {"street": "red street"}}}, {"filter": {"is_placed": True}},
+    ]  # fmt: skip
+    known = ids(by_text(client, "red"))[0]
     return [
-        *(client.post("/v1/search", params=parameters, **photo) for parameters in asked),
-        client.post("/v1/locate", **photo),
-        client.post("/v1/locate", params={"precision": "exact"}, **photo),
-        client.post("/v1/locate", content=picture("red")[:60], headers=JPEG),
-        client.get("/v1/gallery"),
+        *(client.post(SEARCH_IMAGE, params=parameters, **photo) for parameters in asked),
+        *(client.post(SEARCH, json=body) for body in bodies),
+        client.post(LOCATE, **photo),
+        client.post(LOCATE, params={"precision": "exact"}, **photo),
+        client.post(LOCATE, content=picture("red")[:60], headers=JPEG),
+        *(client.get(f"{TRIPS}{path}") for path in (
+            "", "/photos", f"/photos/{known}", f"/photos/{known}/thumbnail", "/facets/year", "/facets/city",
+        )),
+        client.get("/v1/galleries"),
+        client.get("/v1/about"),
         client.get("/readyz"),
         client.get("/secret/holiday-red-0.jpeg"),
-    ]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", ["country", "region"])
@@ -187,10 +183,11 @@ def test_no_question_gets_a_place_out_of_a_coarse_service(serve: Serve, precisio
     answers = questions(serve(precision=precision))
     assert [answer.status_code for answer in answers].count(200) >= 6
     told = {key for answer in answers for key in keys_of(answer.json())}
-    places = {"lon", "lat", "coordinates", "geojson", "area_km2", "mode", "regions", "payload", "group"}
-    assert told & places == set()
+    assert told & {"coordinates", "geojson", "area_km2", "mode", "regions", "surface"} == set()
+    names = {"lon", "lat", "payload", "group", "distance_km"}
+    assert [value for answer in answers for value in values_of(answer.json(), names)] == []
     assert ("states" in told) == (precision == "region")
-    assert "street" not in "".join(answer.text for answer in answers)
+    assert "red street" not in "".join(answer.text for answer in answers)
 
 
 def test_the_cap_comes_from_the_operator_and_is_coarse_without_a_word(
@@ -203,9 +200,16 @@ def test_the_cap_comes_from_the_operator_and_is_coarse_without_a_word(
         read_settings()
 
 
-@pytest.mark.parametrize("parameters", [{"near": "139.77,35.68"}, {"where": "city=red"}])
-def test_a_condition_that_would_tell_a_place_is_refused(serve: Serve, parameters: dict[str, str]) -> None:
-    answer = serve().post("/v1/search", params={"text": "red", **parameters})
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"within": {"kind": "circle", "lon": 139.77, "lat": 35.68, "radius_km": 1}},
+        {"exclude_within": {"kind": "circle", "lon": 139.77, "lat": 35.68, "radius_km": 1}},
+        {"where": {"city": "red"}},
+    ],
+)
+def test_a_condition_that_would_tell_a_place_is_refused(serve: Serve, filter: dict[str, Any]) -> None:
+    answer = by_text(serve(), "red", filter=filter)
     assert is_problem(answer, 403)
     assert "PLACEPRINT_PRECISION" in answer.json()["detail"]
 
@@ -234,7 +238,7 @@ def test_a_body_is_counted_while_it_comes_in(serve: Serve) -> None:
 
     headers = [(b"host", b"127.0.0.1"), (b"content-type", b"image/jpeg")]
     scope = {
-        "type": "http", "method": "POST", "path": "/v1/locate", "raw_path": b"/v1/locate", "root_path": "",
+        "type": "http", "method": "POST", "path": LOCATE, "raw_path": LOCATE.encode(), "root_path": "",
         "query_string": b"", "headers": headers, "scheme": "http", "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1), "http_version": "1.1", "state": {},
     }  # fmt: skip
@@ -247,41 +251,50 @@ def test_a_body_is_counted_while_it_comes_in(serve: Serve) -> None:
 def test_a_body_declared_too_large_is_refused_unread(serve: Serve) -> None:
     client = serve(max_body_mb=1.0)
     headers = {**JPEG, "Content-Length": str(2 * MB)}
-    assert is_problem(client.post("/v1/locate", content=picture("red"), headers=headers), 413)
-    fits = client.post("/v1/locate", content=picture("red") + bytes(MB // 2), headers=JPEG)
+    assert is_problem(client.post(LOCATE, content=picture("red"), headers=headers), 413)
+    fits = client.post(LOCATE, content=picture("red") + bytes(MB // 2), headers=JPEG)
     assert fits.status_code == 200
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", picture("red")[:60], b"GIF89a"])
+@pytest.mark.parametrize("content", [b"no picture", picture("red")[:60], b"\xff\xd8\xff"])
 def test_a_damaged_photo_is_a_problem_and_the_next_one_is_none(exact: TestClient, content: bytes) -> None:
-    damaged = exact.post("/v1/locate", content=content, headers=JPEG)
-    assert is_problem(damaged, 422)
-    assert damaged.json()["type"] == "urn:placeprint:UnreadableImage"
-    assert exact.post("/v1/locate", content=picture("red"), headers=JPEG).status_code == 200
+    damaged = exact.post(LOCATE, content=content, headers=JPEG)
+    assert is_problem(damaged, 415) or is_problem(damaged, 422)
+    assert damaged.json()["type"] in ("urn:placeprint:UnreadableImage", "urn:placeprint:UnsupportedFormat")
+    assert exact.post(LOCATE, content=picture("red"), headers=JPEG).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/v1/search", 405), ("POST", "/v1/search", 422)],
+    [
+        ("GET", "/nothing", 404),
+        ("GET", SEARCH, 405),
+        ("POST", SEARCH, 422),
+        ("POST", LOCATE, 422),
+        ("GET", "/v1/galleries/none", 404),
+        ("GET", "/v1/galleries/%2e%2e", 422),
+        ("GET", "/v1/galleries/Trips", 422),
+        ("GET", f"{TRIPS}/tiles/0/1/0.mvt", 404),
+    ],
 )
 def test_every_refusal_is_a_problem(exact: TestClient, method: str, path: str, status: int) -> None:
     answer = exact.request(method, path)
     assert is_problem(answer, status)
-    assert answer.json()["instance"] == path
+    assert answer.json()["instance"] == path.replace("%2e", ".")
 
 
 @pytest.mark.parametrize(
     ("parameters", "word"),
     [
-        ({"k": "0"}, "k:"),
-        ({"k": "101"}, "k:"),
+        ({"limit": "0"}, "limit:"),
+        ({"limit": "501"}, "limit:"),
         ({"text": ""}, "text:"),
         ({"near": "139.77"}, "lon,lat"),
         ({"near": "35.68,139.77"}, "lon, lat"),
         ({"near": "nan,0"}, "not on Earth"),
         ({"near": "0,0", "radius_km": "nan"}, "radius_km:"),
         ({"where": "year"}, "where year: expected name=value"),
-        ({"where": "_image=/secret"}, "underscore"),
+        ({"where": "_image=/secret"}, "without _"),
         ({"where": f"year=1,{10**20}"}, "where year: a number"),
         ({"where": "year=nan"}, "where year: a number"),
         ({"where": 'a"b=1'}, "letters, digits"),
@@ -291,7 +304,7 @@ def test_every_refusal_is_a_problem(exact: TestClient, method: str, path: str, s
 def test_a_meaningless_question_says_what_was_expected(
     exact: TestClient, parameters: dict[str, str], word: str
 ) -> None:
-    answer = exact.post("/v1/search", params={"text": "red", **parameters})
+    answer = exact.post(SEARCH_IMAGE, params=parameters, content=picture("red"), headers=JPEG)
     assert is_problem(answer, 422)
     assert word in answer.json()["detail"]
 
@@ -302,19 +315,17 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
 
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
-        "AnotherRun", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger", "DecoderUnavailable",
-        "GalleryLocked", "InvalidCells", "InvalidGalleryName", "InvalidOption", "InvalidProbe",
-        "InvalidSettings",
-        "MissingLabels", "PlaceprintError", "ReadOnlyGallery", "StoreUnavailable",
-        "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownEncoder",
-        "UnknownGallery", "UnknownProtocol", "UnreadableSource", "UnwritableFile", "WeightsUnavailable",
-        "WrongPhotoSet",
+        "AnotherRun", "DamagedBackup", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
+        "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
+        "InvalidProbe", "InvalidSettings", "MissingLabels", "PlaceprintError", "StoreUnavailable",
+        "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownProtocol",
+        "UnwritableFile", "WrongPhotoSet",
     }  # fmt: skip
 
 
 def test_a_body_of_another_kind_is_refused(exact: TestClient) -> None:
-    answer = exact.post("/v1/search", json={"text": "red"})
-    assert is_problem(answer, 415)
+    assert is_problem(exact.post(LOCATE, json={"text": "red"}), 415)
+    assert is_problem(exact.post(SEARCH, content=picture("red"), headers=JPEG), 422)
 
 
 class BrokenEncoder(ColorEncoder):
@@ -328,7 +339,7 @@ def test_a_fault_of_ours_tells_and_logs_nothing_of_the_question(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "placeprint"):
-        answer = serve(BrokenEncoder()).post("/v1/search", params={"text": "my own street"})
+        answer = by_text(serve(BrokenEncoder()), "my own street")
     assert is_problem(answer, 500)
     assert answer.json().keys() == {"type", "title", "status", "instance"}
     assert "RuntimeError" in caplog.text and "embed_texts" in caplog.text
@@ -338,16 +349,19 @@ def test_a_fault_of_ours_tells_and_logs_nothing_of_the_question(
 def test_the_log_has_routes_and_no_questions(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     client = serve()
     with caplog.at_level(logging.INFO, "placeprint"):
-        client.post("/v1/search", params={"text": "red"})
+        by_text(client, "red")
         client.get("/my/own/street")
     lines = [line for name, _, line in caplog.record_tuples if name == "placeprint.service"]
-    assert [line.rsplit(" ", 2)[0] for line in lines] == ["POST /v1/search 200", "GET - 404"]
+    assert [line.rsplit(" ", 2)[0] for line in lines] == [
+        "POST /v1/galleries/{gallery}/search 200",
+        "GET - 404",
+    ]
 
 
 def test_a_foreign_host_name_is_refused(exact: TestClient) -> None:
-    assert is_problem(exact.get("/v1/gallery", headers={"Host": "rebound.example:8000"}), 421)
+    assert is_problem(exact.get(TRIPS, headers={"Host": "rebound.example:8000"}), 421)
     for host in ("localhost:8000", "[::1]:8000"):
-        assert exact.get("/v1/gallery", headers={"Host": host}).status_code == 200
+        assert exact.get(TRIPS, headers={"Host": host}).status_code == 200
 
 
 # --- life ------------------------------------------------------------------------------------------
@@ -369,16 +383,17 @@ class Gate:
 def test_the_process_answers_while_a_photo_is_at_work(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
-    monkeypatch.setattr(service_app, "READY_WITHIN_S", 0.1)
-    monkeypatch.setattr(service_module, "MAX_INSIDE", 1)
-    client, answers = serve(), []
+    monkeypatch.setattr(service_module, "READY_WITHIN_S", 0.1)
+    monkeypatch.setattr(service_module, "CANARY_AFTER_S", 0.0)
+    encoder = ColorEncoder()
+    client, answers = serve(encoder, max_inside=1), []
     service: Service = client.app.state.service  # type: ignore[attr-defined]
-    owner, name = (service.encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
+    owner, name = (encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
     gate = Gate(getattr(owner, name))
     monkeypatch.setattr(owner, name, gate)
 
     def ask() -> None:
-        answers.append(client.post("/v1/locate", content=picture("red"), headers=JPEG).status_code)
+        answers.append(client.post(LOCATE, content=picture("red"), headers=JPEG).status_code)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -386,20 +401,37 @@ def test_the_process_answers_while_a_photo_is_at_work(
     try:
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == (503 if slow == "model" else 200)
-        busy = client.post("/v1/search", params={"text": "red"})
+        busy = by_text(client, "red")
         assert is_problem(busy, 503) and busy.headers["retry-after"] == "1"
         assert answers == []
     finally:
         gate.is_open.set()
         asking.join()
     assert answers == [200]
+    assert by_text(client, "red").status_code == 200
+
+
+def test_readiness_is_false_within_a_second_of_a_dead_model_thread(serve: Serve) -> None:
+    client = serve()
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
     assert client.get("/readyz").json() == {"status": "ready"}
-    assert client.post("/v1/search", params={"text": "red"}).status_code == 200
+
+    def die(batch: Any) -> Any:
+        raise SystemExit
+
+    service.worker.submit(die, None, within_s=5.0)
+    end = time.monotonic() + 1.0
+    while client.get("/readyz").status_code == 200:
+        assert time.monotonic() < end
+    assert is_problem(client.get("/readyz"), 503)
+    assert is_problem(by_text(client, "red"), 503)
+    assert client.get("/healthz").status_code == 200
 
 
 def test_a_service_whose_model_fails_is_alive_but_not_ready(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service_module, "CANARY_AFTER_S", 0.0)
     encoder = ColorEncoder()
     client = serve(encoder)
     monkeypatch.setattr(encoder, "embed_pixels", BrokenEncoder().embed_texts)
@@ -410,31 +442,40 @@ def test_a_service_whose_model_fails_is_alive_but_not_ready(
 
 
 def test_the_gallery_is_held_while_it_is_served_and_let_go_after(home: Path) -> None:
-    settings = ServiceSettings(home=home, qdrant_url=None, lock_timeout_s=0.1)
-    with TestClient(create_app(settings, Service(settings, ColorEncoder())), base_url="http://localhost"):
+    settings = settings_at(home)
+    with serving() as start:
+        start(home)
         with pytest.raises(GalleryLocked):
             Gallery.open("trips", settings=settings)
     Gallery.open("trips", settings=settings).close()
 
 
 def test_another_encoder_than_the_gallery_was_built_by_is_refused(home: Path) -> None:
-    settings = ServiceSettings(home=home, qdrant_url=None, lock_timeout_s=0.1)
     with pytest.raises(FingerprintMismatch):
-        Service(settings, ColorEncoder("another"))
-    Gallery.open("trips", settings=settings).close()
+        open_service(settings_at(home), ColorEncoder("another"))
+    Gallery.open("trips", settings=settings_at(home)).close()
 
 
 def test_the_lifespan_opens_the_gallery_by_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_module, "load_encoder", lambda name, weights: ColorEncoder(name))
-    settings = ServiceSettings(home=home, qdrant_url=None, gallery="trips")
-    with TestClient(create_app(settings), base_url="http://localhost") as client:
+    with TestClient(
+        create_app(settings_at(home, galleries=["trips"])), base_url="http://localhost"
+    ) as client:
         assert client.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org", ""])
-def test_another_host_than_this_machine_is_refused(host: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"PLACEPRINT_HOST: .*no keys yet"):
-        run_server("trips", host, 8000)
+@pytest.mark.parametrize("host", ["192.168.1.5", "10.0.0.1"])
+def test_beyond_this_machine_a_key_is_needed(home: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACEPRINT_HOME", str(home))
+    with pytest.raises(InvalidSettings, match=r"PLACEPRINT_HOST: .*placeprint keys create"):
+        run_server(galleries=["trips"], host=host, port=0)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "photos.example.org", "127.0.0.1.example.org"])
+def test_a_host_that_is_not_one_address_needs_the_names_of_the_service(host: str) -> None:
+    with pytest.raises(InvalidSettings, match="PLACEPRINT_HOSTNAMES"):
+        read_settings(host=host)
+    assert not read_settings(host=host, hostnames=["photos.example.org"]).is_local
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
@@ -442,17 +483,35 @@ def test_this_machine_is_allowed(host: str) -> None:
     assert read_settings(host=host).host == host
 
 
-def test_without_a_name_the_only_gallery_is_served(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownGallery, match="There are 0"):
-        Service(ServiceSettings(home=tmp_path, qdrant_url=None), ColorEncoder())
-    service = Service(ServiceSettings(home=home, qdrant_url=None), ColorEncoder())
-    assert service.gallery.name == "trips"
-    service.close()
+def test_all_galleries_are_served_or_those_that_are_named(tmp_path: Path) -> None:
+    make_gallery(tmp_path)
+    make_gallery(tmp_path, "more")
+    with serving() as start:
+        names = [one["name"] for one in start(tmp_path).get("/v1/galleries").json()["galleries"]]
+    assert names == ["more", "trips"]
+    with serving() as start:
+        client = start(tmp_path, galleries=["more"])
+        assert client.get(TRIPS).status_code == 404 and client.get("/v1/galleries/more").status_code == 200
+    with pytest.raises(UnknownGallery, match="no gallery 'none'"):
+        open_service(settings_at(tmp_path, galleries=["none"]))
+
+
+def test_a_broken_gallery_does_not_keep_the_others_from_being_served(tmp_path: Path) -> None:
+    for name in ("trips", "broken", "more"):
+        make_gallery(tmp_path, name)
+    (tmp_path / "galleries" / "broken" / "gallery.json").write_text("{")
+    with serving() as start:
+        answer = start(tmp_path).get("/v1/galleries").json()
+    assert [one["name"] for one in answer["galleries"]] == ["more", "trips"]
+    assert answer["n_unavailable"] == 1
 
 
 def test_the_openapi_document_tells_of_photos_and_problems(exact: TestClient) -> None:
     paths = json.loads(exact.get("/openapi.json").text)["paths"]
-    search = paths["/v1/search"]["post"]
-    assert "image/*" in search["requestBody"]["content"]
-    assert search["responses"].keys() == {"200", "default"}
-    assert {"/healthz", "/readyz", "/v1/gallery", "/v1/locate"} <= paths.keys()
+    locate = paths["/v1/galleries/{gallery}/geolocate"]["post"]
+    assert {"image/jpeg", "multipart/form-data"} <= locate["requestBody"]["content"].keys()
+    assert {"200", "401", "413", "415", "422", "503"} <= locate["responses"].keys()
+    assert "application/problem+json" in locate["responses"]["422"]["content"]
+    for path, operations in paths.items():
+        for verb, operation in operations.items():
+            assert operation.get("description") or operation.get("summary"), (verb, path)

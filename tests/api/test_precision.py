@@ -10,23 +10,26 @@ import numpy as np
 import pytest
 import shapely
 from fakes import ColorEncoder, record
+from served import open_service, settings_at
 
-from placeprint.api.app import Service
-from placeprint.api.precision import (
+from placeprint.api.serving.precision import (
     MARGIN_KM,
     Precision,
-    TooPrecise,
-    check_conditions,
+    check_filter,
+    check_place,
     coarse_location,
     coarse_lonlat,
-    coarse_neighbor,
+    coarse_photo,
     is_coarsely_within,
+    widened,
 )
-from placeprint.api.service_settings import ServiceSettings
-from placeprint.encoders.areas import Circle
+from placeprint.api.serving.problems import TooPrecise
+from placeprint.encoders.areas import Area, Box, Circle, Polygon
 from placeprint.encoders.sphere import great_circle_km
+from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery, Neighbor
 from placeprint.indexer.photos import Photo
+from placeprint.indexer.ranking import Wish
 from placeprint.indexer.settings import Settings
 
 TOKYO = {"lon": 139.7671, "lat": 35.6812}
@@ -92,22 +95,23 @@ def test_certainty_is_told_down_to_the_cap(precision: Precision, radii: set[str]
         ("country", set()),
         ("region", set()),
         ("25km", {"lon", "lat"}),
-        ("exact", {"lon", "lat", "payload"}),
+        ("exact", {"lon", "lat", "payload", "group"}),
     ],
 )
-def test_a_neighbor_has_the_named_fields_and_no_others(precision: Precision, fields: set[str]) -> None:
-    assert coarse_neighbor(found(), precision).keys() == {"id", "similarity", "captured_at"} | fields
+def test_a_photo_has_the_named_fields_and_no_others(precision: Precision, fields: set[str]) -> None:
+    told = {name for name, value in coarse_photo(found().photo, precision).items() if value is not None}
+    assert told == {"id", "captured_at"} | fields
 
 
 def test_a_payload_that_repeats_the_file_name_is_left_out() -> None:
-    assert coarse_neighbor(found(), "exact")["payload"].keys() == {"street", "year"}
+    assert coarse_photo(found().photo, "exact")["payload"].keys() == {"street", "year"}
 
 
 @pytest.mark.parametrize("place", [TOKYO, FIJI, {"lon": 10.0, "lat": 89.9}, {"lon": 0.0, "lat": 0.0}])
 def test_at_25_km_every_point_is_the_center_of_its_cell(place: dict[str, float]) -> None:
     lat, lon = h3.cell_to_latlng(h3.latlng_to_cell(place["lat"], place["lon"], 4))
     center = {"lon": lon, "lat": lat}
-    location, neighbor = coarse_location(located(place), "25km"), coarse_neighbor(found(place), "25km")
+    location, neighbor = coarse_location(located(place), "25km"), coarse_photo(found(place).photo, "25km")
     points = [location, location["mode"], location["geoscore_point"], location["median_point"], neighbor]
     assert [{"lon": point["lon"], "lat": point["lat"]} for point in points] == [center] * 5
 
@@ -150,16 +154,46 @@ def test_a_circle_at_25_km_takes_cells_whole() -> None:
 @pytest.mark.parametrize("precision", ["country", "region"])
 def test_a_search_by_place_is_refused_where_places_are_not_told(precision: Precision) -> None:
     with pytest.raises(TooPrecise, match="PLACEPRINT_PRECISION=25km"):
-        check_conditions(Circle(139.8, 35.7, 1000.0), {}, precision)
-    check_conditions(Circle(139.8, 35.7, 1.0), {}, "25km")
+        check_filter(Filter(within=Circle(139.8, 35.7, 1000.0)), precision)
+    with pytest.raises(TooPrecise, match="PLACEPRINT_PRECISION=25km"):
+        check_place("location", precision)
+    check_filter(Filter(within=Circle(139.8, 35.7, 1.0)), "25km")
+    check_place("location", "25km")
+
+
+def test_to_leave_an_area_out_is_refused_where_it_would_tell_places_to_the_meter() -> None:
+    with pytest.raises(TooPrecise, match="exclude_within"):
+        check_filter(Filter(exclude_within=Circle(139.8, 35.7, 1.0)), "25km")
+    check_filter(Filter(exclude_within=Circle(139.8, 35.7, 1.0)), "exact")
+
+
+@pytest.mark.parametrize(
+    "area",
+    [
+        Circle(139.8, 35.7, 40.0), Box(179.0, -17.0, -179.0, -16.0), Box(0.0, 80.0, 20.0, 89.9),
+        Box(10, 45, 11, 46),
+        Polygon.from_geojson(Circle(-179.9, 60.0, 80.0).to_geojson()),
+    ],
+)  # fmt: skip
+def test_a_widened_area_holds_every_photo_whose_cell_has_its_center_within(
+    area: Area, rng: np.random.Generator
+) -> None:
+    wide = widened(area).to_geojson()
+    west, south, east, north = shapely.geometry.shape(wide).bounds
+    lonlat = np.column_stack([rng.uniform(west, east, 20_000), rng.uniform(south, north, 20_000)])
+    lonlat = np.concatenate([lonlat, lonlat + rng.uniform(-1, 1, lonlat.shape)])
+    lonlat = lonlat[(np.abs(lonlat[:, 0]) < 180) & (np.abs(lonlat[:, 1]) < 90)]
+    inside = area.contains(coarse_lonlat(lonlat, "25km"))
+    assert inside.any()
+    assert widened(area).contains(lonlat[inside]).all()
 
 
 @pytest.mark.parametrize("precision", ["country", "region", "25km"])
 def test_a_condition_on_payload_is_refused_where_payload_is_not_told(precision: Precision) -> None:
     with pytest.raises(TooPrecise, match="where street"):
-        check_conditions(None, {"street": "Marunouchi", "year": 2018}, precision)
-    check_conditions(None, {"year": 2018, "month": 4}, precision)
-    check_conditions(None, {"street": "Marunouchi"}, "exact")
+        check_filter(Filter(where={"street": "Marunouchi", "year": 2018}), precision)
+    check_filter(Filter(where={"year": 2018, "month": 4}), precision)
+    check_filter(Filter(where={"street": "Marunouchi"}), "exact")
 
 
 def answers(home: Path, lonlat: np.ndarray) -> str:
@@ -173,12 +207,38 @@ def answers(home: Path, lonlat: np.ndarray) -> str:
                 for i, (shade, (lon, lat)) in enumerate(zip(shades, lonlat.tolist(), strict=True))
             ]
         )
-    service = Service(ServiceSettings(home=home, qdrant_url=None, precision="25km"), encoder)
+    service = open_service(settings_at(home, precision="25km"), encoder)
+    gallery = service.gallery("trips")
+    told: list[Any] = [gallery.describe()]
+
+    def ask(embedding: Any, filter: Filter, wish: Wish | None = None) -> None:
+        asked = [] if embedding is None else [(1.0, embedding)]
+        found, _ = gallery.search(asked, filter=filter, wish=wish, by_rankings=False, k=12, offset=0)
+        told.append(gallery.shown(found, asked_place=True))
+        told.append(gallery.n_matches(filter))
+
     try:
-        told: list[Any] = [service.locate(shade[0]) for shade in shades[:3]]
+        embeddings = [encoder.embed_pixels(shade)[0] for shade in shades]
+        kwargs: dict[str, Any] = {
+            "prior": "gallery",
+            "exclude_ids": frozenset(),
+            "with_surface": True,
+            "n_evidence": 5,
+        }
+        told += [gallery.locate(embedding, **kwargs) for embedding in embeddings[:3]]
+        places = np.round(lonlat).tolist()
         for radius_km in (10.0, 30.0, 50.0, 80.0, 120.0, 200.0, 1000.0):
-            circles = [Circle(lon, lat, radius_km) for lon, lat in np.round(lonlat).tolist()]
-            told += [service.search(shades[0][0], None, 12, circle, {}) for circle in circles]
+            for lon, lat in places:
+                ask(embeddings[0], Filter(within=Circle(lon, lat, radius_km)))
+                ask(embeddings[0], Filter(), Wish(lon, lat, radius_km, 0.5))
+        for lon, lat in places:
+            ask(embeddings[0], Filter(within=Box(lon - 0.4, lat - 0.3, lon + 0.7, lat + 0.9)))
+            ask((lon, lat), Filter())
+        told += [
+            gallery.cells(Box(lon - 0.5, lat - 0.5, lon + 0.5, lat + 0.5), None, Filter())
+            for lon, lat in places
+        ]
+        told += [gallery.tile(z, 2 ** (z - 1), 2 ** (z - 1)).hex() for z in range(1, 9)]
     finally:
         service.close()
     return json.dumps(told)

@@ -7,15 +7,17 @@ from those the models were judged by.
 import io
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from placeprint.encoders.decoding import DecodePool
-from placeprint.encoders.errors import UnreadableImage
+from placeprint.encoders.errors import DecoderUnavailable, InvalidOption, UnreadableImage
 from placeprint.encoders.preprocessing import Preprocessing
 
 SMALL = Preprocessing(size=32)
@@ -70,20 +72,33 @@ def test_a_damaged_file_is_named_and_the_next_one_decoded(rng: np.random.Generat
 def test_a_file_that_kills_the_decoder_costs_only_itself(rng: np.random.Generator) -> None:
     with DecodePool(SMALL, workers=1) as pool:
         pool.decode(jpeg(rng))
-        os.kill(next(iter(pool._processes)).pid, signal.SIGSTOP)  # then it cannot answer before it dies
-        os.kill(next(iter(pool._processes)).pid, signal.SIGKILL)
+        process = next(iter(pool._processes))
+        os.kill(process.pid, signal.SIGSTOP)  # then it cannot answer before it dies
+        killer = threading.Timer(0.2, os.kill, (process.pid, signal.SIGKILL))
+        killer.start()
         with pytest.raises(UnreadableImage, match="crashed"):
-            pool._ask_or_explain(next(iter(pool._processes)), jpeg(rng))
+            pool.decode(jpeg(rng))
         assert pool.decode(jpeg(rng))[0].shape == (32, 32, 3)
+        assert (pool.n_crashed, pool.n_processes, pool.is_alive) == (1, 1, True)
+
+
+def test_a_process_that_died_between_two_photos_costs_none(rng: np.random.Generator) -> None:
+    with DecodePool(SMALL, workers=1) as pool:
+        pool.decode(jpeg(rng))
+        process = next(iter(pool._processes))
+        os.kill(process.pid, signal.SIGKILL)
+        process._popen.wait()
+        assert pool.decode(jpeg(rng))[0].shape == (32, 32, 3)
+        assert pool.n_crashed == 1
 
 
 def test_a_file_that_stalls_the_decoder_is_given_up(rng: np.random.Generator) -> None:
     with DecodePool(SMALL, workers=1, timeout_s=0.3) as pool:
-        pool._threads.submit(pool._process).result()
-        process = next(iter(pool._processes))
-        os.kill(process.pid, signal.SIGSTOP)
+        pool.decode(jpeg(rng))
+        os.kill(next(iter(pool._processes)).pid, signal.SIGSTOP)
         with pytest.raises(UnreadableImage, match=r"still decoding after 0\.3 s"):
-            pool._ask_or_explain(process, jpeg(rng))
+            pool.decode(jpeg(rng))
+        assert pool.n_crashed == 1
 
 
 def test_no_process_is_left_behind(rng: np.random.Generator) -> None:
@@ -91,7 +106,56 @@ def test_no_process_is_left_behind(rng: np.random.Generator) -> None:
         list(pool.map(pool.decode, [jpeg(rng)] * 6))
         processes = list(pool._processes)
     assert processes
-    assert all(process.poll() is not None for process in processes)
+    assert not any(process.is_running for process in processes)
+    assert not pool.is_alive
+    with pytest.raises(DecoderUnavailable, match="closed"):
+        pool.decode(jpeg(rng))
+    assert pool.n_processes == 0
+
+
+def test_one_pool_serves_several_encoders(rng: np.random.Generator) -> None:
+    content = jpeg(rng)
+    wide = Preprocessing(size=48, resize="squash")
+    with DecodePool(SMALL, workers=1) as pool:
+        for preprocessing in (wide, SMALL, wide):
+            pixels, _ = pool.decode(content, preprocessing)
+            np.testing.assert_array_equal(pixels, preprocessing.read(content)[0])
+        np.testing.assert_array_equal(pool.decode(content)[0], SMALL.read(content)[0])
+
+
+def test_each_thread_has_its_process_and_gets_its_own_answers(rng: np.random.Generator) -> None:
+    contents = [jpeg(rng, (60 + i, 50)) for i in range(40)]
+    with DecodePool(SMALL, workers=1) as pool, ThreadPoolExecutor(3) as threads:
+        widths = [facts.width for _, facts in threads.map(pool.decode, contents)]
+        assert 1 <= pool.n_processes <= 3
+    assert widths == list(range(60, 100))
+
+
+@pytest.mark.parametrize("shape", [(90, 60), (60, 90), (20, 10), (300, 4)])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_thumbnail_is_small_upright_and_never_enlarged(
+    rng: np.random.Generator, shape: tuple[int, int], format: str
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying = Image.new("RGB", shape, "red")
+    lying.paste("blue", (0, 0, shape[0] // 2, shape[1]))
+    file = io.BytesIO()
+    lying.save(file, "JPEG", exif=exif.tobytes(), quality=95)
+    with DecodePool(SMALL, workers=1) as pool:
+        thumbnail = Image.open(io.BytesIO(pool.thumbnail(file.getvalue(), 30, format=format)))
+    assert thumbnail.format == format
+    assert max(thumbnail.size) == min(30, max(shape))
+    assert (thumbnail.width < thumbnail.height) == (shape[0] > shape[1])  # turned by a quarter
+    pixels = np.asarray(thumbnail.convert("RGB")).astype(int)
+    assert (pixels[0, :, 2] > 200).all()  # the left half of the lying picture is the top of the upright one
+    assert (pixels[-1, :, 0] > 200).all()
+
+
+@pytest.mark.parametrize("side_px, format", [(0, "JPEG"), (100_000, "JPEG"), (64, "TIFF")])
+def test_a_thumbnail_that_cannot_be_is_refused(side_px: int, format: str) -> None:
+    with DecodePool(SMALL, workers=1) as pool, pytest.raises(InvalidOption, match="choose"):
+        pool.thumbnail(b"", side_px, format=format)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (333, 333), (224, 500), (225, 224), (100, 80)])

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from placeprint.encoders.errors import UnreadableImage
 from placeprint.encoders.photo import MAX_PIXELS, open_photo, parse_time
+
+pillow_heif.register_heif_opener()  # the tests write HEIF too
 
 UPRIGHT = Image.fromarray(
     np.kron(

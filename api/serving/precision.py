@@ -24,10 +24,12 @@ import h3
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.areas import Circle, Polygon
-from ..encoders.errors import PlaceprintError
-from ..encoders.sphere import great_circle_km
-from ..indexer.gallery import Neighbor
+from ...encoders.areas import Area, Box, Circle, Polygon
+from ...encoders.sphere import great_circle_km
+from ...indexer.filters import Filter
+from ...indexer.gallery import Neighbor
+from ...indexer.photos import Photo
+from .problems import TooPrecise
 
 Precision: TypeAlias = Literal["country", "region", "25km", "exact"]
 
@@ -40,10 +42,6 @@ _SHARES = {"country": ("countries",), "region": ("countries", "states"), "25km":
 _POINTS = ("mode", "geoscore_point", "median_point")
 _SMALLEST_RADIUS_KM = {"country": np.inf, "region": 200.0, "25km": 25.0}
 _COARSE_CONDITIONS = {"year", "month"}  # as much as `captured_at` tells anyway
-
-
-class TooPrecise(PlaceprintError):
-    """A question whose answer would tell more of a place than the operator allows."""
 
 
 def coarse_lonlat(lonlat: NDArray[np.float64], precision: Precision) -> NDArray[np.float64]:
@@ -80,13 +78,13 @@ def coarse_location(location: Mapping[str, Any], precision: Precision) -> dict[s
     return shown
 
 
-def coarse_neighbor(neighbor: Neighbor, precision: Precision) -> dict[str, Any]:
-    """A photo found, as it may be shown. Where its file lies is never told."""
-    photo = neighbor.photo
+def coarse_photo(photo: Photo, precision: Precision) -> dict[str, Any]:
+    """A photo, as it may be shown. Where its file lies is never told."""
     shown: dict[str, Any] = {
         "id": photo.id,
-        "similarity": neighbor.similarity,
         "captured_at": photo.captured_at.isoformat() if photo.captured_at else None,
+        "lon": None,
+        "lat": None,
     }
     if precision in ("25km", "exact"):
         shown |= {"lon": photo.lon, "lat": photo.lat}
@@ -95,34 +93,77 @@ def coarse_neighbor(neighbor: Neighbor, precision: Precision) -> dict[str, Any]:
     if precision == "exact":
         file_name = photo.image.replace("\\", "/").rsplit("/", 1)[-1]
         shown["payload"] = {key: value for key, value in photo.payload.items() if file_name not in str(value)}
+        shown["group"] = None if file_name in str(photo.group) else photo.group
     return shown
 
 
-def check_conditions(circle: Circle | None, where: Mapping[str, Any], precision: Precision) -> None:
+def coarse_distance_km(photo: Photo, lon: float, lat: float) -> float:
+    """From a place to the center of the cell in which a photo was taken; infinite where it has no place."""
+    if photo.lon is None or photo.lat is None:
+        return float("inf")
+    center = np.array(_cell_center(photo.lon, photo.lat))
+    return float(great_circle_km(np.array([lon, lat]), center))
+
+
+def check_filter(filter: Filter, precision: Precision) -> None:
     """See that the conditions of a search tell no more than its answer may.
 
     Raises:
         TooPrecise: they do.
     """
-    if circle is not None and precision in ("country", "region"):
-        raise TooPrecise(
-            f"near: places are told to the {precision} here, and a search by place would tell them to the "
-            "meter. The operator may allow it with PLACEPRINT_PRECISION=25km or exact"
-        )
-    if precision != "exact" and (refused := sorted(where.keys() - _COARSE_CONDITIONS)):
+    if filter.within is not None or filter.exclude_within is not None:
+        check_place("an area", precision)
+        if precision == "25km" and filter.exclude_within is not None:
+            raise TooPrecise(
+                "exclude_within: places are told to 25 km here, and to leave an area out would tell them to "
+                "the meter. The operator may allow it with PLACEPRINT_PRECISION=exact"
+            )
+    if precision != "exact" and (refused := sorted(filter.where.keys() - _COARSE_CONDITIONS)):
         raise TooPrecise(
             f"where {', '.join(refused)}: conditions other than on year and month could tell where a photo "
             "was taken. The operator may allow them with PLACEPRINT_PRECISION=exact"
         )
 
 
-def is_coarsely_within(neighbor: Neighbor, circle: Circle) -> bool:
-    """Whether the center of a photo's cell lies in a circle. Ask among all within `MARGIN_KM` more."""
+def check_place(what: str, precision: Precision) -> None:
+    """See that photos may be asked for by place.
+
+    Raises:
+        TooPrecise: they may not.
+    """
+    if precision in ("country", "region"):
+        raise TooPrecise(
+            f"places are told to the {precision} here, and a search by {what} would tell them to the "
+            "meter. The operator may allow it with PLACEPRINT_PRECISION=25km or exact"
+        )
+
+
+def is_coarsely_within(neighbor: Neighbor, area: Area) -> bool:
+    """Whether the center of a photo's cell lies in an area. Ask among all within `widened(area)`."""
     photo = neighbor.photo
     if photo.lon is None or photo.lat is None:
         return False
-    center = np.array(_cell_center(photo.lon, photo.lat))
-    return bool(great_circle_km(np.array([circle.lon, circle.lat]), center) <= circle.radius_km)
+    return bool(area.contains(np.array(_cell_center(photo.lon, photo.lat))))
+
+
+def widened(area: Area) -> Circle | Box:
+    """An area that holds every place within `MARGIN_KM` of another, and more."""
+    if isinstance(area, Circle):
+        return Circle(area.lon, area.lat, area.radius_km + MARGIN_KM)
+    if isinstance(area, Box):
+        south, north, spans = area.south, area.north, area.spans
+    else:
+        bounds = np.array([piece.bounds for piece in area.pieces])
+        south, north = float(bounds[:, 1].min()), float(bounds[:, 3].max())
+        spans = ((float(bounds[:, 0].min()), float(bounds[:, 2].max())),)
+    pad = MARGIN_KM / 111.0
+    south, north = max(-90.0, south - pad), min(90.0, north + pad)
+    pad_lon = pad / max(np.cos(np.radians(max(abs(south), abs(north)))), 1e-3)
+    width = sum(east - west for west, east in spans) + 2.0 * pad_lon
+    if width >= 360.0 or max(abs(south), abs(north)) == 90.0:
+        return Box(-180.0, south, 180.0, north)
+    west = spans[0][0] - pad_lon
+    return Box(west, south, west + width, north)
 
 
 def _cell_center(lon: float, lat: float) -> tuple[float, float]:

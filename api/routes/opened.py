@@ -1,0 +1,40 @@
+"""What every route asks for: the service, and the gallery that its path names."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from ..schemas.galleries import GALLERY_NAME
+from ..serving.served_gallery import ServedGallery
+from ..serving.service import Service
+
+
+async def service_of(request: Request) -> Service:
+    """The service, opened when the server started."""
+    service: Service = request.app.state.service
+    return service
+
+
+Opened = Annotated[Service, Depends(service_of)]
+
+
+async def gallery_of(
+    service: Opened,
+    gallery: Annotated[str, Path(pattern=GALLERY_NAME, description="Name of a gallery", examples=["trips"])],
+) -> AsyncIterator[ServedGallery]:
+    """The gallery of the path; it stays open until the answer is there."""
+    served = service.gallery(gallery)
+    with served.in_use():
+        yield served
+
+
+InGallery = Annotated[ServedGallery, Depends(gallery_of)]
+PhotoId = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description="Id of a photo, a UUID",
+        examples=["5e2bd0a4-5d9a-5a34-9a4a-6a2a2b3a6d7c"],
+    ),
+]

@@ -1,0 +1,97 @@
+"""Places and areas over HTTP. All coordinates are degrees, WGS84."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from ...encoders.areas import Area, Box, Circle, Polygon
+from ...encoders.errors import InvalidFilter
+from .base import Answer, Request
+
+Lon: TypeAlias = Annotated[float, Field(ge=-360.0, le=360.0, examples=[139.767])]
+Lat: TypeAlias = Annotated[float, Field(ge=-90.0, le=90.0, examples=[35.681])]
+
+MAX_VERTICES = 10_000
+
+
+class Place(Request):
+    """A point on the Earth."""
+
+    lon: Lon
+    """Degrees east."""
+    lat: Lat
+    """Degrees north."""
+
+
+class CircleArea(Place):
+    """All places within a distance of a center."""
+
+    kind: Literal["circle"] = "circle"
+    radius_km: Annotated[float, Field(gt=0.0, le=20_020.0, examples=[25.0])]
+    """Along great circles, kilometers."""
+
+    def area(self) -> Area:
+        """The area itself."""
+        return Circle(self.lon, self.lat, self.radius_km)
+
+
+class BoxArea(Request):
+    """From west eastward to east, and from south up to north; across the antimeridian where west > east."""
+
+    kind: Literal["box"] = "box"
+    west: Lon
+    south: Lat
+    east: Lon
+    north: Lat
+
+    def area(self) -> Area:
+        """The area itself."""
+        return Box(self.west, self.south, self.east, self.north)
+
+
+class PolygonArea(Request):
+    """Polygons as GeoJSON (RFC 7946); an edge goes the short way around the Earth."""
+
+    kind: Literal["polygon"] = "polygon"
+    geojson: dict[str, Any]
+    """A Polygon, a MultiPolygon, or a Feature or collection of them; 10,000 vertices at most."""
+
+    @model_validator(mode="after")
+    def _is_not_endless(self) -> "PolygonArea":
+        if count_vertices(self.geojson) > MAX_VERTICES:
+            raise ValueError(f"the polygon has more than {MAX_VERTICES:,} vertices; simplify it")
+        return self
+
+    def area(self) -> Area:
+        """The area itself."""
+        try:
+            return Polygon.from_geojson(self.geojson)
+        except (TypeError, AttributeError, KeyError, RecursionError):
+            raise InvalidFilter("geojson: not a GeoJSON polygon") from None
+
+
+AnyArea: TypeAlias = Annotated[CircleArea | BoxArea | PolygonArea, Field(discriminator="kind")]
+
+
+class PlaceOut(Answer):
+    """A point on the Earth."""
+
+    lon: float
+    """Degrees east."""
+    lat: float
+    """Degrees north."""
+
+
+def count_vertices(geojson: Any) -> int:
+    """Pairs of numbers in a GeoJSON object, whatever it is; without recursion, for it is not trusted."""
+    n, waiting = 0, [geojson]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list):
+            if item and isinstance(item[0], int | float):
+                n += 1
+            else:
+                waiting += item
+    return n

@@ -1,0 +1,159 @@
+"""What every request passes first and last.
+
+The name it asks under, the size and the pace of its body, the log, the metrics, the headers that
+every answer carries, and faults of ours, which come out as problems without a word of what happened.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Collection
+from contextlib import suppress
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import metrics
+from .problems import BodyTooLarge, ForeignHost, SlowBody, log_fault, problem, problem_of
+from .service_settings import is_loopback
+
+log = logging.getLogger("placeprint.service")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Of every answer that does not set them itself."""
+
+BODY_WITHIN_S = 30.0
+
+
+class Door:
+    """Middleware around everything.
+
+    Args:
+        app: what comes after.
+        hostnames: names beside loopback's under which the service answers.
+        max_body_bytes: of one request.
+        body_within_s: seconds within which a body must have come.
+        log_format: "text", or "json" for a line of JSON a request.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hostnames: Collection[str] = (),
+        max_body_bytes: int = 20_000_000,
+        body_within_s: float = BODY_WITHIN_S,
+        log_format: str = "text",
+    ) -> None:
+        self._app = app
+        self._hostnames = frozenset(hostnames)
+        self._max_body_bytes, self._body_within_s = max_body_bytes, body_within_s
+        self._log_format = log_format
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and log method, route, status and time of what becomes of it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request, status, start = Request(scope), 0, time.perf_counter()
+        body = _Body(receive, self._max_body_bytes, self._body_within_s)
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if body.refusal is not None and status == 0:
+                return  # whatever the route made of it: the refusal is the answer
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            if not self._is_ours(request):
+                foreign = ForeignHost("this service does not answer under that name (PLACEPRINT_HOSTNAMES)")
+                await problem_of(foreign, request)(scope, receive, noting)
+            elif not body.refuses(request.headers.get("content-length", "0")):
+                await self._app(scope, body.receive, noting)
+        except Exception as error:
+            if body.refusal is None:
+                log_fault(error)
+                if status == 0:  # nothing has gone out yet
+                    await problem(500, instance=request.url.path)(scope, receive, noting)
+        finally:
+            if (refusal := body.refusal) is not None and status == 0:
+                body.refusal = None
+                with suppress(Exception):  # whoever sends too much may be gone
+                    await problem_of(refusal, request)(scope, receive, noting)
+            self._note(request, scope, status, time.perf_counter() - start)
+
+    def _is_ours(self, request: Request) -> bool:
+        host = (request.url.hostname or "").lower().rstrip(".")
+        return is_loopback(host) or host in self._hostnames
+
+    def _note(self, request: Request, scope: Scope, status: int, seconds: float) -> None:
+        # The route as it is declared: an address that was asked for may hold anything.
+        route = getattr(scope.get("route"), "path", "-")
+        method = request.method if request.method in _METHODS else "OTHER"
+        metrics.REQUESTS.labels(method, route, str(status)).inc()
+        metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+        if self._log_format == "json":
+            log.info(
+                json.dumps(
+                    {"method": method, "route": route, "status": status, "ms": round(1e3 * seconds, 1)}
+                )
+            )
+        else:
+            log.info("%s %s %d %.0f ms", method, route, status, 1e3 * seconds)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Body:
+    """The body of a request, counted and timed while it comes in. Bytes over the limit are never kept.
+
+    What is wrong with it is kept in `refusal`, since frameworks turn what `receive` raises into errors
+    of their own.
+    """
+
+    def __init__(self, receive: Receive, max_bytes: int, within_s: float) -> None:
+        self._receive, self._max_bytes, self._within_s = receive, max_bytes, within_s
+        self._end = asyncio.get_running_loop().time() + within_s
+        self._n_bytes = 0
+        self._is_complete = False
+        self.refusal: BodyTooLarge | SlowBody | None = None
+
+    def refuses(self, content_length: str) -> bool:
+        """Whether a body is refused for the length it declares."""
+        if content_length.isdigit() and int(content_length) > self._max_bytes:
+            self._refuse_size()
+        return self.refusal is not None
+
+    async def receive(self) -> Message:
+        """The next message, unless the body is refused."""
+        if self._is_complete:  # what comes now is the end of the connection, which has no deadline
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._end):
+                message = await self._receive()
+        except TimeoutError:
+            self.refusal = SlowBody(f"the body did not come within {self._within_s:g} s")
+            raise self.refusal from None
+        if message["type"] == "http.request":
+            self._n_bytes += len(message.get("body", b""))
+            self._is_complete = not message.get("more_body", False)
+            if self._n_bytes > self._max_bytes:
+                raise self._refuse_size()
+        return message
+
+    def _refuse_size(self) -> BodyTooLarge:
+        metrics.REFUSED.labels("size").inc()
+        limit = f"the body is larger than {self._max_bytes / 1e6:g} MB (PLACEPRINT_MAX_BODY_MB)"
+        self.refusal = BodyTooLarge(limit)
+        return self.refusal

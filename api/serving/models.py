@@ -1,0 +1,159 @@
+"""The encoders that are served, each loaded once however many galleries it built."""
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...encoders.catalog import CARDS, load_encoder
+from ...encoders.errors import NoTextTower, UnknownEncoder
+from ...encoders.fingerprint import Fingerprint
+from ...encoders.image import ImageEncoder
+from ...encoders.preprocessing import Preprocessing
+from .model_worker import Embed, ModelWorker
+
+Pixels = NDArray[np.uint8]
+LoadEncoder = Callable[..., ImageEncoder]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """An encoder, asked through the model thread.
+
+    Attributes:
+        name: as galleries and callers call it.
+        weights: file that it was loaded from, if any.
+        encoder: the encoder itself; only the model thread calls it.
+        takes_text: whether it embeds texts.
+        embed_pixels: list of (H, W, 3) bytes -> (n, D).
+        embed_texts: list of texts -> (n, D).
+    """
+
+    name: str
+    weights: str | None
+    encoder: ImageEncoder
+    takes_text: bool
+    embed_pixels: Embed
+    embed_texts: Embed
+
+    @classmethod
+    def of(cls, encoder: ImageEncoder, name: str, weights: str | None = None) -> "ServedModel":
+        """Make ready; call it in the model thread, for it goes through the encoder once."""
+        size = encoder.preprocessing.size
+        encoder.embed_pixels(np.zeros((1, size, size, 3), np.uint8))
+        return cls(
+            name,
+            weights,
+            encoder,
+            takes_text=_takes_text(encoder),
+            embed_pixels=lambda batch: encoder.embed_pixels(np.stack(batch)),
+            embed_texts=lambda batch: encoder.embed_texts(list(batch)),
+        )
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Which encoder it is."""
+        return self.encoder.fingerprint
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How its pixels are made."""
+        return self.encoder.preprocessing
+
+
+class BackgroundEncoder:
+    """An encoder for long work: asks the model thread while no question waits for it."""
+
+    def __init__(self, model: ServedModel, worker: ModelWorker) -> None:
+        self._model, self._worker = model, worker
+        self.fingerprint = model.fingerprint
+        self.preprocessing = model.preprocessing
+
+    def embed_pixels(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Embed preprocessed photos: (B, H, W, 3) bytes -> (B, D), unit length."""
+        return self._worker.embed_in_background(self._model.embed_pixels, list(pixels))
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts: n texts -> (n, D), unit length."""
+        return self._worker.embed_in_background(self._model.embed_texts, list(texts))
+
+
+class Models:
+    """All encoders that are served, by fingerprint.
+
+    Args:
+        worker: the model thread, in which they are loaded.
+        load: loads an encoder by name and weights.
+    """
+
+    def __init__(self, worker: ModelWorker, load: LoadEncoder = load_encoder) -> None:
+        self._worker, self._load = worker, load
+        self._by_id: dict[str, ServedModel] = {}
+
+    def __iter__(self) -> "Any":
+        return iter(self._by_id.values())
+
+    def get(self, name: str | None) -> ServedModel:
+        """An encoder that is served, by its name or fingerprint; the first without one.
+
+        Raises:
+            UnknownEncoder: none of that name is served.
+        """
+        for model in self:
+            if name in (None, model.name, model.fingerprint.id, model.fingerprint.name):
+                return model  # type: ignore[no-any-return]
+        served = ", ".join(model.name for model in self) or "none, for there is no gallery yet"
+        raise UnknownEncoder(f"no model {name!r} is served here; there are: {served}")
+
+    def of_gallery(self, fingerprint: Fingerprint, name: str, weights: str | None) -> ServedModel:
+        """The encoder that built a gallery; loaded when no other gallery has it.
+
+        Raises:
+            PlaceprintError: it cannot be loaded.
+        """
+        known = self._by_id.get(fingerprint.id)
+        return known or self.load(name, weights)
+
+    def load(self, name: str, weights: str | None = None) -> ServedModel:
+        """Load an encoder, in the model thread, while nobody asks.
+
+        Raises:
+            PlaceprintError: it cannot be loaded.
+        """
+        loading: Future[ServedModel] = self._worker.run(functools.partial(self._load_now, name, weights))
+        model = loading.result()
+        return self._by_id.setdefault(model.fingerprint.id, model)
+
+    def by_name(self, name: str) -> ServedModel:
+        """An encoder by name: one that is served, or one of the catalog, which is loaded.
+
+        A caller may not name a file of the server's; so no other names are loaded.
+
+        Raises:
+            UnknownEncoder: neither.
+        """
+        try:
+            return self.get(name)
+        except UnknownEncoder:
+            if name not in CARDS:
+                raise
+        return self.load(name)
+
+    def _load_now(self, name: str, weights: str | None) -> ServedModel:
+        encoder = self._load(name, weights=None if weights is None else Path(weights))
+        return ServedModel.of(encoder, name, weights)
+
+
+def _takes_text(encoder: ImageEncoder) -> bool:
+    try:
+        encoder.embed_texts(["a photo"])
+    except NoTextTower:
+        return False
+    except Exception:  # it knows texts, though perhaps not this one
+        return True
+    return True

@@ -1,0 +1,286 @@
+"""Errors as answers: RFC 9457 problems, from one table.
+
+The message of an error goes out only where it speaks of the request. Whatever else fails is named by
+its status alone, and what happened stands in the log.
+"""
+
+import errno
+import logging
+import traceback
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ...encoders.demonstration import UnknownWords
+from ...encoders.errors import (
+    FingerprintMismatch,
+    GalleryLocked,
+    InvalidCoordinate,
+    InvalidFilter,
+    NoTextTower,
+    NotFitted,
+    NothingToLocateWith,
+    PlaceprintError,
+    ReadOnlyGallery,
+    TooManyPixels,
+    UnknownEncoder,
+    UnknownGallery,
+    UnreadableImage,
+    UnreadableSource,
+    UnsupportedFormat,
+    WeightsUnavailable,
+)
+
+log = logging.getLogger("placeprint.service")
+
+
+class UnsupportedBody(PlaceprintError):
+    """A body that is declared to be no picture."""
+
+
+class BodyTooLarge(PlaceprintError):
+    """A body over the operator's limit."""
+
+
+class InvalidQuestion(PlaceprintError):
+    """A request that asks for nothing, or whose parameters have no meaning."""
+
+
+class ForeignHost(PlaceprintError):
+    """A request under a host name that is not this machine's."""
+
+
+class Busy(PlaceprintError):
+    """More requests than the service holds at a time."""
+
+
+class NotReady(PlaceprintError):
+    """Store or model do not answer."""
+
+
+class DeadlinePassed(PlaceprintError):
+    """A question that would have taken longer than the operator allows."""
+
+
+class TooManyRequests(PlaceprintError):
+    """More requests in a minute than the operator allows one caller.
+
+    `retry_after_s` is when the next one may come.
+    """
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SlowBody(PlaceprintError):
+    """A body that comes in too slowly."""
+
+
+class KeyRequired(PlaceprintError):
+    """A request without a key, or with one that is not known."""
+
+
+class KeyTooNarrow(PlaceprintError):
+    """A key that does not cover what was asked."""
+
+
+class NotOffered(PlaceprintError):
+    """Something that the operator has not switched on."""
+
+
+class UnknownPhoto(PlaceprintError):
+    """No photo of that id in the gallery, or no picture of it at hand."""
+
+
+class UnknownJob(PlaceprintError):
+    """No job of that id."""
+
+
+class Conflict(PlaceprintError):
+    """Something that cannot be done now, or not twice."""
+
+
+class UrlRefused(PlaceprintError):
+    """An address from which no photo is fetched."""
+
+
+class TooPrecise(PlaceprintError):
+    """A question whose answer would tell more of a place than the operator allows."""
+
+
+class AuditUnavailable(PlaceprintError):
+    """The audit log cannot be written."""
+
+
+STATUS: dict[type[PlaceprintError], int] = {
+    AuditUnavailable: 503,
+    BodyTooLarge: 413,
+    Busy: 503,
+    Conflict: 409,
+    DeadlinePassed: 503,
+    FingerprintMismatch: 409,
+    ForeignHost: 421,
+    GalleryLocked: 409,
+    InvalidCoordinate: 422,
+    InvalidFilter: 422,
+    InvalidQuestion: 422,
+    KeyRequired: 401,
+    KeyTooNarrow: 403,
+    NoTextTower: 422,
+    NotFitted: 503,
+    NotOffered: 403,
+    NotReady: 503,
+    NothingToLocateWith: 409,
+    ReadOnlyGallery: 409,
+    SlowBody: 408,
+    TooManyPixels: 413,
+    TooManyRequests: 429,
+    TooPrecise: 403,
+    UnknownEncoder: 404,
+    UnknownGallery: 404,
+    UnknownJob: 404,
+    UnknownPhoto: 404,
+    UnknownWords: 422,
+    UnreadableImage: 422,
+    UnreadableSource: 422,
+    UnsupportedBody: 415,
+    UnsupportedFormat: 415,
+    UrlRefused: 422,
+    WeightsUnavailable: 409,
+}
+"""What is not in this table is a fault of the service: 500, without a word of what happened."""
+
+MEDIA_TYPE = "application/problem+json"
+
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "description": "urn:placeprint: and the name of the error, or about:blank",
+        },
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
+        "instance": {"type": "string", "description": "The path that was asked"},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "Each field that is wrong"},
+    },
+}
+_MEANINGS = {
+    400: "No HTTP request, or no JSON",
+    401: "A key is needed: Authorization: Bearer KEY",
+    403: "The key, or the operator, does not allow it",
+    404: "There is no such thing",
+    405: "There is no such verb here",
+    408: "The body came too slowly",
+    409: "It cannot be done as things are",
+    413: "The body or the photo is too large",
+    415: "A body or a photo of a kind that is not taken",
+    421: "The service has another name",
+    422: "What was asked has no meaning, or the photo cannot be read",
+    429: "Too many requests; Retry-After says when to come again",
+    500: "A fault of the service; the log says where",
+    503: "Busy, or not ready; Retry-After says when to come again",
+    507: "The disk of the service is full",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer with, for the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": _SCHEMA}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in sorted(statuses)}
+
+
+ALWAYS = (400, 401, 403, 405, 408, 413, 421, 422, 429, 500, 503)
+"""Statuses that any route may answer with: what stands before the routes refuses so."""
+
+
+def problem(
+    status: int,
+    *,
+    kind: str = "about:blank",
+    detail: str | None = None,
+    instance: str | None = None,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """A problem as a response. What is None is left out."""
+    body = {
+        "type": kind,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        **more,
+    }
+    # The rest of a refused body may still be on its way: with the connection closed, nobody reads it.
+    headers = {"Connection": "close", **(headers or {})}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = {name: value for name, value in body.items() if value is not None}
+    return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: PlaceprintError, request: Request) -> JSONResponse:
+    """The problem that an error of ours is to the one who asked."""
+    listed = [known for known in type(error).__mro__ if known in STATUS]
+    if not listed:
+        log_fault(error)
+        return problem(500, instance=request.url.path)
+    retry = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooManyRequests) else None
+    return problem(
+        STATUS[listed[0]],
+        kind=f"urn:placeprint:{listed[0].__name__}",
+        detail=str(error),
+        instance=request.url.path,
+        headers=retry,
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every error that a route raises come out as a problem."""
+
+    @app.exception_handler(PlaceprintError)
+    async def _ours(request: Request, error: PlaceprintError) -> JSONResponse:
+        return problem_of(error, request)
+
+    @app.exception_handler(OSError)
+    async def _disk(request: Request, error: OSError) -> JSONResponse:
+        log_fault(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            detail = "the disk is full; nothing was lost, and nothing can be added until there is room"
+            return problem(507, instance=request.url.path, detail=detail)
+        return problem(500, instance=request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(
+            error.status_code,
+            instance=request.url.path,
+            headers=dict(error.headers or {}),
+            detail=error.detail,
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        # What was sent is not sent back: it may be anything, and long.
+        faults = [
+            {"loc": list(fault["loc"]), "msg": fault["msg"].removeprefix("Value error, ")}
+            for fault in error.errors()[:20]
+        ]
+        detail = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in faults)
+        return problem(422, instance=request.url.path, detail=detail, errors=faults)
+
+
+def log_fault(error: BaseException) -> None:
+    """Where something went wrong, without its message, which may quote the question."""
+    stack = "".join(traceback.format_tb(error.__traceback__, limit=-8))  # above are the frameworks'
+    log.error("%s at\n%s", type(error).__name__, stack)

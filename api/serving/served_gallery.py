@@ -1,0 +1,495 @@
+"""One gallery as it is served: its store, its model, what locates by it, and what may be told of it."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import h3
+import numpy as np
+from numpy.typing import NDArray
+
+from ...encoders.areas import Area, Box
+from ...encoders.errors import NotFitted, NothingToLocateWith, UnreadableImage
+from ...indexer.background import Background
+from ...indexer.explanation import decisive_cells
+from ...indexer.filters import Filter
+from ...indexer.fitted import Fitted
+from ...indexer.gallery import Gallery, Neighbor
+from ...indexer.geolocate import Location
+from ...indexer.held_out import K
+from ...indexer.locator import Locator
+from ...indexer.originals import read_original
+from ...indexer.photos import Photo
+from ...indexer.prior import Prior
+from ...indexer.ranking import Ranked, Wish, by_similarity, fused, nearest_and_near, nearest_to_place
+from ...indexer.record import Record, photo_id
+from ...indexer.reference import PriorName
+from . import maps, metrics, precision
+from .models import ServedModel
+from .precision import Precision
+from .problems import InvalidQuestion, UnknownPhoto
+from .sensitive import SensitiveAreas
+
+FUSED_DEPTH = 1000
+"""So many of each ranking are fused."""
+
+PAGE = 200  # photos looked at in one go where places are compared coarsely
+SURFACE_HOLDS = 0.95
+MAX_SURFACE_CELLS = 500
+_N_SAMPLES = 8192
+_FRESH_S = 5.0
+
+Embedding = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+Stage = Callable[[str], None]
+
+
+class ServedGallery:
+    """A gallery with its model, under the operator's cap.
+
+    Calls come from several threads; those that change it come one after the other.
+
+    Args:
+        gallery: opened.
+        model: that built it.
+        cap: how precisely places are told.
+        sensitive: areas of which nothing is told.
+    """
+
+    def __init__(
+        self, gallery: Gallery, model: ServedModel, cap: Precision, sensitive: SensitiveAreas
+    ) -> None:
+        self.gallery, self.model, self.cap, self._sensitive = gallery, model, cap, sensitive
+        self.writing = threading.RLock()
+        self.following: ServedGallery | None = None  # the same photos by another model, while switching
+        self.n_users = 0
+        self._background: Background | None = None
+        self._locator: Locator | None = None
+        self.needs_fitting = False
+        self._counted: tuple[float, dict[str, Any]] | None = None
+        self.refresh(may_fit=False)
+
+    @property
+    def name(self) -> str:
+        """The gallery's name."""
+        return self.gallery.name
+
+    def refresh(
+        self,
+        *,
+        may_fit: bool = True,
+        progress: Progress = lambda done, total: None,
+        stage: Stage = lambda what: None,
+    ) -> None:
+        """Bring up to date what is known of the gallery as a whole.
+
+        Args:
+            may_fit: fit the geolocation where it does not hold any more, which may take minutes.
+            progress: told the photos done and their number while fitting.
+            stage: told what comes after the photos.
+        """
+        self._background = Background.of(self.gallery)
+        try:
+            self._locator = self._opened_locator(may_fit, progress, stage)
+            self.needs_fitting = False
+        except NothingToLocateWith:
+            self._locator, self.needs_fitting = None, False
+        except NotFitted:  # an older one, if there is any, does meanwhile
+            self.needs_fitting = True
+        self._counted = None
+
+    def close(self) -> None:
+        """Let go of the gallery."""
+        self.gallery.close()
+        if self.following is not None:
+            self.following.close()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the gallery open while a question is being answered; for the event loop's thread."""
+        self.n_users += 1
+        try:
+            yield
+        finally:
+            self.n_users -= 1
+
+    @property
+    def switching_to(self) -> str | None:
+        """The model that a running switch leads to."""
+        return self.following.model.name if self.following is not None else None
+
+    # --- what there is ------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers of photos and where they lie, counted anew every few seconds."""
+        if self._counted is None or time.monotonic() - self._counted[0] > _FRESH_S:
+            n_photos, n_placed = len(self.gallery), self.gallery.count(Filter(is_placed=True))
+            cells = maps.count_cells(
+                self.gallery, None, 2, filter=self._told_places(Filter()), precision=self.cap
+            )
+            bounds = maps.bounds_of(cells, min(2, maps.FINEST[self.cap]))
+            self._counted = time.monotonic(), {
+                "n_photos": n_photos, "n_placed": n_placed, "bbox": None if bounds is None else list(bounds)
+            }  # fmt: skip
+            metrics.PHOTOS.labels(self.name).set(n_photos)
+        return self._counted[1]
+
+    @property
+    def can_locate(self) -> bool:
+        """Whether any photo has a place, and the geolocation is fitted."""
+        return self._locator is not None
+
+    def photos(self, limit: int, after: str | None) -> list[Photo]:
+        """A page of photos in the order of their ids."""
+        return list(self.gallery.find(limit=limit, after=after))
+
+    def photo(self, id: str) -> Photo:
+        """A photo by its id.
+
+        Raises:
+            UnknownPhoto: there is none.
+        """
+        found = self.gallery.get([id])
+        if not found:
+            raise UnknownPhoto(f"gallery {self.name!r} has no photo {id}")
+        return found[0]
+
+    def original(self, id: str) -> bytes:
+        """The bytes of a photo's file.
+
+        Raises:
+            UnknownPhoto: there is no such photo, or its file is not at hand.
+        """
+        self.photo(id)
+        try:
+            return read_original(id, list(self.gallery.state.keys.get(id, ())))
+        except UnreadableImage:
+            raise UnknownPhoto(
+                "the file of this photo is not at hand, so there is no picture of it"
+            ) from None
+
+    def embedding_of(self, id: str) -> Embedding:
+        """The embedding of a photo in the gallery.
+
+        Raises:
+            UnknownPhoto: there is none.
+        """
+        self.photo(id)
+        return self.gallery.embeddings([id])[0]  # type: ignore[no-any-return]
+
+    # --- searching ----------------------------------------------------------------------------
+
+    def search(
+        self,
+        asked: Sequence[tuple[float, "Embedding | tuple[float, float]"]],
+        *,
+        filter: Filter,
+        wish: Wish | None,
+        by_rankings: bool,
+        k: int,
+        offset: int,
+    ) -> tuple[list[Ranked], Embedding | None]:
+        """Photos that answer one or several questions, best first.
+
+        Args:
+            asked: questions with their weights: embeddings (D,), or places (lon, lat).
+            filter: which photos may answer.
+            wish: for photos near a place.
+            by_rankings: fuse rankings, not embeddings.
+            k: how many.
+            offset: how many of the best to leave out.
+
+        Returns:
+            The photos, and the embedding that similarities are to, where there is one.
+        """
+        kind = "area" if filter.within or wish else "payload" if filter.where else "none"
+        with metrics.SEARCH_SECONDS.labels(kind).time():
+            if filter.within is not None or filter.exclude_within is not None or filter.where:
+                filter = self._told_places(filter)
+            if not asked:
+                found = list(itertools.islice(self.gallery.find(filter, limit=offset + k), offset, None))
+                return [Ranked(photo, 0.0) for photo in found], None
+            vectors = [(weight, one) for weight, one in asked if not isinstance(one, tuple)]
+            if len(asked) == 1 and not vectors:
+                ((lon, lat),) = (one for _, one in asked)
+                return self._nearest_to(float(lon), float(lat), k, filter, offset), None
+            if by_rankings or len(vectors) < len(asked):
+                rankings = [(weight, self._ranking(one, filter, wish)) for weight, one in asked]
+                return fused(rankings, k, offset=offset), _combined(vectors) if vectors else None
+            together = _combined(vectors)
+            return self._alike(together, k, filter, wish, offset), together
+
+    def z_scores(self, embedding: Embedding | None, found: Sequence[Ranked]) -> list[float | None]:
+        """How far each photo stands above random ones, see `Background`."""
+        nothing: list[float | None] = [None] * len(found)
+        if embedding is None or self._background is None or any(one.similarity is None for one in found):
+            return nothing
+        similarity = [one.similarity or 0.0 for one in found]
+        z_scores = self._background.z_scores(embedding, similarity)
+        return nothing if z_scores is None else [float(z) for z in z_scores]
+
+    def _ranking(
+        self, one: "Embedding | tuple[float, float]", filter: Filter, wish: Wish | None
+    ) -> list[Ranked]:
+        if isinstance(one, tuple):
+            return self._nearest_to(one[0], one[1], FUSED_DEPTH, filter, 0)
+        return self._alike(one, FUSED_DEPTH, filter, wish, 0)
+
+    def _alike(
+        self, embedding: Embedding, k: int, filter: Filter, wish: Wish | None, offset: int
+    ) -> list[Ranked]:
+        if wish is not None:
+            if self.cap != "exact":
+                return self._coarsely_near(embedding, wish, k, filter, offset)
+            return nearest_and_near(
+                self.gallery, embedding, wish, k, filter=self._sensitive.hidden(filter), offset=offset
+            )
+        if filter.within is not None and self.cap == "25km":
+            return self._coarsely_within(embedding, k, filter, filter.within, offset)
+        return by_similarity(self.gallery.nearest(embedding, k, filter=filter, offset=offset))
+
+    def _nearest_to(self, lon: float, lat: float, k: int, filter: Filter, offset: int) -> list[Ranked]:
+        filter = self._sensitive.hidden(replace(filter, is_placed=True))
+        if self.cap == "exact":
+            return nearest_to_place(self.gallery, lon, lat, k, filter=filter, offset=offset)
+        # By the centers of cells: an order by exact distances would tell of exact places.
+        deep = nearest_to_place(self.gallery, lon, lat, offset + k + PAGE, filter=filter)
+        coarse = [
+            (precision.coarse_distance_km(one.photo, lon, lat), one.photo.id, one.photo) for one in deep
+        ]
+        ordered = sorted(coarse)[offset : offset + k]
+        return [Ranked(photo, -km, None, km) for km, _, photo in ordered]
+
+    def _coarsely_near(
+        self, embedding: Embedding, wish: Wish, k: int, filter: Filter, offset: int
+    ) -> list[Ranked]:
+        """As `nearest_and_near`, by the centers of cells, among the most similar photos."""
+        near = self.gallery.nearest(embedding, FUSED_DEPTH, filter=self._sensitive.hidden(filter))
+        ranked = []
+        for one in near:
+            km = precision.coarse_distance_km(one.photo, wish.lon, wish.lat)
+            ranked.append(Ranked(one.photo, one.similarity + wish.bonus(km), one.similarity, km))
+        return sorted(ranked, key=lambda one: (-one.score, one.photo.id))[offset : offset + k]
+
+    def _coarsely_within(
+        self, embedding: Embedding, k: int, filter: Filter, area: Area, offset: int
+    ) -> list[Ranked]:
+        wide = replace(filter, within=precision.widened(area))
+        found: list[Neighbor] = []
+        for start in itertools.count(0, PAGE):
+            page = self.gallery.nearest(embedding, PAGE, filter=wide, offset=start)
+            found += [one for one in page if precision.is_coarsely_within(one, area)]
+            if len(found) >= offset + k or len(page) < PAGE:
+                break
+        return by_similarity(found[offset : offset + k])
+
+    def _told_places(self, filter: Filter) -> Filter:
+        return self._sensitive.hidden(filter)
+
+    def count(self, filter: Filter) -> int:
+        """How many photos pass a filter, those in sensitive areas left out where it speaks of places."""
+        if filter.within is not None or filter.exclude_within is not None or filter.where:
+            filter = self._told_places(filter)
+        return self.gallery.count(filter)
+
+    def n_matches(self, filter: Filter) -> int | None:
+        """The same as it may be told: moved about, a count by exact places would find each photo."""
+        is_by_place = filter.within is not None or filter.exclude_within is not None
+        return None if is_by_place and self.cap != "exact" else self.count(filter)
+
+    def facet(self, key: str, limit: int) -> dict[Any, int]:
+        """Numbers of photos by the value of a payload field."""
+        return self.gallery.facet(key, filter=self._told_places(Filter()), limit=limit)
+
+    # --- the map ------------------------------------------------------------------------------
+
+    def cells(self, box: Box | None, resolution: int | None, filter: Filter) -> tuple[int, list[maps.Cell]]:
+        """Photos by cells of a view, and the resolution of these."""
+        fine = (
+            maps.resolution_for(box or Box(-180.0, -90.0, 180.0, 90.0), self.cap)
+            if resolution is None
+            else resolution
+        )
+        fine = min(fine, maps.FINEST[self.cap])
+        told = self._told_places(filter)
+        return fine, maps.count_cells(self.gallery, box, fine, filter=told, precision=self.cap)
+
+    def photos_in(self, box: Box, filter: Filter) -> list[Photo] | None:
+        """The photos of a view; None where they are many, or their places are not told."""
+        if self.cap != "exact":
+            return None
+        inside = self._told_places(replace(filter, within=box))
+        if self.gallery.count(inside) > maps.MAX_POINTS:
+            return None
+        return list(self.gallery.find(inside))
+
+    def tile(self, z: int, x: int, y: int) -> bytes:
+        """A vector tile."""
+        return maps.tile(self.gallery, z, x, y, filter=self._told_places(Filter()), precision=self.cap)
+
+    # --- geolocation --------------------------------------------------------------------------
+
+    def locate(
+        self,
+        embedding: Embedding,
+        *,
+        prior: PriorName,
+        exclude_ids: frozenset[str],
+        with_surface: bool,
+        n_evidence: int,
+    ) -> dict[str, Any]:
+        """Where a photo was taken, as it may be told.
+
+        Args:
+            embedding: of the photo; of several of one place their sum.
+            prior: what counts before the photo is looked at.
+            exclude_ids: photos that must not speak, such as the one asked about.
+            with_surface: also tell the density, by cells.
+            n_evidence: so many of the photos that the answer rests on.
+
+        Raises:
+            NothingToLocateWith: no photo of the gallery has a place.
+        """
+        with metrics.LOCATE_SECONDS.time():
+            locator = self._locator or Locator(self.gallery, may_fit=False)
+            others = self._sensitive.hidden(Filter(exclude_ids=exclude_ids))
+            near = self.gallery.locate_neighbors(embedding, K, filter=others)
+            coarse = replace(near, lonlat=precision.coarse_lonlat(near.lonlat, self.cap))
+            location = locator.locate_among(coarse, embedding, prior=prior)
+            cap: Precision = "country" if self._sensitive.is_led_to(location) else self.cap
+            told = precision.coarse_location(
+                location.to_dict() if cap in ("25km", "exact") else _bare(location), cap
+            )
+            told["precision"] = cap
+            if cap != self.cap:
+                told["notes"] = ["this leads into an area of which places are told by country alone here"]
+            if cap in ("25km", "exact"):
+                told["cells"] = [cell._asdict() for cell in decisive_cells(location, locator.prior)]
+                if with_surface:
+                    told["surface_resolution"], told["surface"] = surface_cells(location, cap)
+            evidence = [
+                Ranked(photo, similarity, similarity)
+                for photo, similarity in zip(near.photos, near.similarity.tolist(), strict=True)
+            ][:n_evidence]
+            told["evidence"] = [] if cap != self.cap else self.shown(evidence, embedding)
+        return told
+
+    def _opened_locator(self, may_fit: bool, progress: Progress, stage: Stage) -> Locator:
+        locator = Locator(self.gallery, may_fit=may_fit, progress=progress, stage=stage)
+        if self.cap == "25km":
+            photos, lonlat = self.gallery.placed()
+            groups = [photo.group or photo.id for photo in photos]
+            prior = Prior.from_lonlat(precision.coarse_lonlat(lonlat, "25km"), groups=groups)
+            # The evidence was fitted on exact places and would tell of them.
+            model = replace(locator.model, evidence_weights=(), evidence_gate=0.0)
+            locator.fitted = Fitted(prior, model)
+        return locator
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def shown(
+        self, found: Sequence[Ranked], embedding: Embedding | None = None, *, asked_place: bool = False
+    ) -> list[dict[str, Any]]:
+        """Photos found, as they may be shown, with their standing.
+
+        Args:
+            found: the photos.
+            embedding: that their similarities are to.
+            asked_place: whether distances belong to the answer.
+        """
+        told = []
+        for one, z_score in zip(found, self.z_scores(embedding, found), strict=True):
+            shown = self.shown_photo(one.photo)
+            shown |= {"score": one.score, "similarity": one.similarity, "z_score": z_score}
+            if asked_place and shown["lon"] is not None:
+                shown["distance_km"] = one.distance_km
+            told.append(shown)
+        return told
+
+    def shown_photo(self, photo: Photo) -> dict[str, Any]:
+        """A photo, as it may be shown."""
+        is_sensitive = self._sensitive.holds(photo.lon, photo.lat)
+        shown = precision.coarse_photo(photo, "country" if is_sensitive else self.cap)
+        shown["thumbnail"] = f"/v1/galleries/{self.name}/photos/{photo.id}/thumbnail"
+        return shown
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add photos, also to the gallery of the model that a switch leads to."""
+        with self.writing:
+            self.gallery.add(records)
+            self._counted = None
+
+    def delete(self, ids: Sequence[str], *, is_erased: bool) -> int:
+        """Take photos out, everywhere."""
+        with self.writing:
+            n_deleted = self.gallery.delete(ids, is_erased=is_erased)
+            if self.following is not None:
+                self.following.gallery.delete(ids, is_erased=is_erased)
+            if is_erased:  # what was fitted knows them too
+                self.refresh()
+            self._counted = None
+        return n_deleted
+
+    def knows(self, sha256: str) -> bool:
+        """Whether a photo of these bytes has an embedding."""
+        return self.gallery.state.is_known(sha256)
+
+    def is_deleted(self, sha256: str) -> bool:
+        """Whether a photo of these bytes was taken out and is not wanted back."""
+        return photo_id(sha256) in self.gallery.state.deleted
+
+
+def surface_cells(location: Location, cap: Precision) -> tuple[int, list[dict[str, Any]]]:
+    """The density of an answer by cells of the H3 grid: as fine as 500 cells can tell 95 % of it.
+
+    Returns:
+        The resolution, and the most probable cells.
+    """
+    points = location.surface.sample(_N_SAMPLES).tolist()
+    best: tuple[int, list[dict[str, Any]]] = (0, [])
+    for resolution in range(0, maps.FINEST[cap] + 1):
+        counts: dict[str, int] = {}
+        for lon, lat in points:
+            cell = h3.latlng_to_cell(lat, lon, resolution)
+            counts[cell] = counts.get(cell, 0) + 1
+        kept, held = [], 0
+        for cell, n in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+            if held >= SURFACE_HOLDS * len(points):
+                break
+            lat, lon = h3.cell_to_latlng(cell)
+            kept.append({"cell": cell, "lon": lon, "lat": lat, "probability": n / len(points)})
+            held += n
+        # Where nearly every sample has a cell of its own, the cells tell of the samples.
+        if best[1] and (len(kept) > MAX_SURFACE_CELLS or len(counts) > len(points) / 8):
+            break
+        best = resolution, kept[:MAX_SURFACE_CELLS]
+    return best
+
+
+def _bare(location: Location) -> dict[str, Any]:
+    """An answer without regions, which take time to draw and may not be told."""
+    return {
+        "countries": [share._asdict() for share in location.countries],
+        "states": [share._asdict() for share in location.states],
+        "p_within_km": {f"{radius:g}": p for radius, p in location.p_within_km.items()},
+        "information_bits": location.information_bits,
+        "prior_share": location.prior_share,
+        "abstain": location.abstain,
+        "abstain_reason": location.abstain_reason,
+        "is_calibrated": location.is_calibrated,
+    }
+
+
+def _combined(vectors: Sequence[tuple[float, Any]]) -> Embedding:
+    """The direction of a weighted sum of embeddings."""
+    total = np.sum([weight * np.asarray(vector, np.float64) for weight, vector in vectors], axis=0)
+    length = float(np.linalg.norm(total))
+    if length < 1e-9:
+        raise InvalidQuestion("these queries cancel each other out; change their weights")
+    return np.asarray(total / length, np.float32)

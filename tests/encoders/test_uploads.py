@@ -1,0 +1,448 @@
+"""Photos from strangers: whatever they are, the answer is a picture or a refusal with its reason.
+
+Claims: damaged and malicious files cost only themselves; what a header announces is refused before
+memory is taken for it; formats that are not taken reach no parser; a crash, a kill, a stall and a
+memory bomb each cost one photo; the sandbox changes no answer; a process that was taken over cannot
+fool its parent; nothing of a file's text is in a thumbnail or in a message.
+"""
+
+import csv
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import damaged_photos as damaged
+import numpy as np
+import psutil
+import pytest
+from PIL import ExifTags, Image, PngImagePlugin
+
+from placeprint.encoders.decode_process import DecodeProcess, environment
+from placeprint.encoders.decoding import DecodePool
+from placeprint.encoders.errors import InvalidOption, TooManyPixels, UnreadableImage, UnsupportedFormat
+from placeprint.encoders.photo import open_photo
+from placeprint.encoders.preprocessing import Preprocessing
+from placeprint.encoders.upload_limits import UploadLimits
+
+SMALL = Preprocessing(size=32)
+LIMITS = UploadLimits()
+LONGEST_S = 5.0  # for any file at all
+GOOD = damaged.encoded(Image.new("RGB", (64, 48), "teal"), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(SMALL, workers=1, limits=LIMITS) as pool:
+        yield pool
+
+
+class ScriptedPool(DecodePool):
+    """A pool whose processes do as a script says with certain photos, and decode all others."""
+
+    script = ""
+
+    def _new_process(self) -> DecodeProcess:
+        return _scripted(self.script)(self.limits, self._timeout_s)
+
+
+def _scripted(script: str) -> type[DecodeProcess]:
+    code = (
+        "import os, signal, sys\n"
+        "from placeprint.encoders import decode_worker\n"
+        "honest = decode_worker.answer\n"
+        f"def answer(job, content, limits):\n    {script}\n    return honest(job, content, limits)\n"
+        "decode_worker.answer = answer\n"
+        "decode_worker.main(sys.argv[1:])\n"
+    )
+
+    class Scripted(DecodeProcess):
+        @staticmethod
+        def command(limits: UploadLimits | None) -> list[str]:
+            return [sys.executable, "-P", "-c", code, *DecodeProcess.command(limits)[4:]]
+
+    return Scripted
+
+
+def scripted_pool(script: str, **options: object) -> ScriptedPool:
+    pool = ScriptedPool(SMALL, workers=1, limits=LIMITS, **options)  # type: ignore[arg-type]
+    pool.script = script
+    return pool
+
+
+def outcome(pool: DecodePool, content: bytes) -> str | bytes:
+    """The pixels, or the kind of the refusal and its reason."""
+    try:
+        return pool.decode(content)[0].tobytes()
+    except UnreadableImage as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def check_many(pool: DecodePool, n: int, seed: int) -> None:
+    expected, longest, n_decoded = SMALL.read(GOOD)[0], 0.0, 0
+    for number, (name, content) in enumerate(damaged.damaged_photos(n, seed)):
+        started = time.monotonic()
+        told = outcome(pool, content)
+        longest = max(longest, time.monotonic() - started)
+        assert isinstance(told, bytes) or "Traceback" not in told, name
+        n_decoded += isinstance(told, bytes)
+        if number % 10 == 0:
+            np.testing.assert_array_equal(pool.decode(GOOD)[0], expected, err_msg=f"after {name}")
+    assert 0.05 * n < n_decoded < 0.5 * n  # or the files are not what they are meant to be
+    assert longest <= LONGEST_S
+
+
+def test_a_thousand_damaged_photos_cost_only_themselves(pool: DecodePool) -> None:
+    n_crashed = pool.n_crashed
+    check_many(pool, 1_000, seed=1)
+    assert pool.n_crashed == n_crashed
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_photos_cost_only_themselves(pool: DecodePool) -> None:
+    check_many(pool, 10_000, seed=2)
+
+
+def test_the_same_seed_gives_the_same_files() -> None:
+    first, again, other = (list(damaged.damaged_photos(60, seed)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+def test_the_sandbox_changes_no_answer(pool: DecodePool) -> None:
+    for name, content in damaged.damaged_photos(150, seed=5):
+        try:
+            here: str | bytes = SMALL.read(content, limits=LIMITS)[0].tobytes()
+        except UnreadableImage as error:
+            here = f"{type(error).__name__}: {str(error).removeprefix('image: ')}"
+        assert outcome(pool, content) == here, name
+
+
+@pytest.mark.real
+def test_the_sandbox_changes_no_answer_for_real_files_of_every_format(damaged_folder: Path) -> None:
+    with (damaged_folder / "manifest.csv").open() as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    with DecodePool(SMALL, workers=1) as own:
+        for name in names:
+            content = (damaged_folder / name).read_bytes()
+            try:
+                pixels, facts = SMALL.read(content)
+            except UnreadableImage as error:
+                with pytest.raises(UnreadableImage) as refused:
+                    own.decode(content)
+                assert str(refused.value) == str(error).removeprefix("image: ")[:500], name
+            else:
+                told, told_facts = own.decode(content)
+                np.testing.assert_array_equal(told, pixels, err_msg=name)
+                assert told_facts == facts, name
+        assert own.n_crashed == 0
+
+
+@pytest.mark.real
+def test_real_damaged_files_as_uploads(damaged_folder: Path, pool: DecodePool) -> None:
+    for path in sorted(damaged_folder.iterdir()):
+        if path.is_file():
+            outcome(pool, path.read_bytes())
+            assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("name", damaged.header_bombs())
+def test_a_bomb_is_refused_by_its_header(pool: DecodePool, name: str) -> None:
+    pool.decode(GOOD)
+    process = psutil.Process(next(iter(pool._processes)).pid)
+    before = process.memory_info().rss
+    with pytest.raises(TooManyPixels, match="more than 50,000,000 pixels; send it smaller"):
+        pool.decode(damaged.header_bombs()[name])
+    assert process.memory_info().rss - before < 32e6
+
+
+def test_a_long_edge_is_refused(pool: DecodePool) -> None:
+    strip = damaged.encoded(Image.new("1", (20_001, 1)), "PNG")
+    with pytest.raises(TooManyPixels, match="edge above 20,000 pixels"):
+        pool.decode(strip)
+    assert pool.decode(damaged.encoded(Image.new("1", (20_000, 1)), "PNG"))[1].width == 20_000
+
+
+def test_the_limits_are_those_of_the_pool() -> None:
+    picture = damaged.encoded(Image.new("RGB", (200, 100)), "PNG")
+    with DecodePool(SMALL, workers=1, limits=UploadLimits(max_pixels=20_000)) as pool:
+        pool.decode(picture)
+    with DecodePool(SMALL, workers=1, limits=UploadLimits(max_pixels=19_999)) as pool:
+        with pytest.raises(TooManyPixels, match="19,999"):
+            pool.decode(picture)
+
+
+@pytest.mark.parametrize("name", damaged.foreign_formats())
+def test_a_format_that_is_not_taken_reaches_no_parser(
+    name: str, pool: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = damaged.foreign_formats()[name]
+    with pytest.raises(UnsupportedFormat, match="JPEG, PNG, WEBP"):
+        pool.decode(content)
+    monkeypatch.setattr(Image, "open", pytest.fail)
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)
+    with pytest.raises(UnsupportedFormat):
+        open_photo(content, limits=LIMITS)
+
+
+@pytest.mark.parametrize("formats, is_loaded", [(("JPEG", "WEBP"), False), (("JPEG", "HEIF", "AVIF"), True)])
+def test_parsers_that_nobody_asked_for_are_not_loaded(formats: tuple[str, ...], is_loaded: bool) -> None:
+    code = (
+        "import sys\n"
+        "from placeprint.encoders import decode_worker, sandbox\n"
+        "sandbox.confine = lambda **_: sys.stderr.write(' '.join(sys.modules))\n"
+        "decode_worker.main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, json.dumps({"formats": formats})],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    loaded = set(done.stderr.split())
+    assert "PIL.JpegImagePlugin" in loaded
+    assert ("pillow_heif" in loaded, "PIL.AvifImagePlugin" in loaded) == (is_loaded, is_loaded)
+    assert loaded.isdisjoint({"PIL.EpsImagePlugin", "PIL.PsdImagePlugin", "torch"})
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+def test_heif_and_avif_are_taken_only_on_request(format: str, pool: DecodePool) -> None:
+    open_photo(GOOD)  # then Pillow can write HEIF too
+    content = damaged.encoded(Image.new("RGB", (64, 48), "teal"), format)
+    with pytest.raises(UnsupportedFormat):
+        pool.decode(content)
+    with DecodePool(SMALL, workers=1, limits=UploadLimits(formats=("JPEG", format))) as opted:
+        assert opted.decode(content)[1].width == 64
+        with pytest.raises(UnsupportedFormat, match=f"formats JPEG, {format}"):
+            opted.decode(damaged.encoded(Image.new("RGB", (8, 8)), "PNG"))
+
+
+@pytest.mark.parametrize("options", [{"formats": ("JPEG", "EPS")}, {"formats": ()}, {"cpu_s": 0}])
+def test_limits_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidOption):
+        UploadLimits(**options)  # type: ignore[arg-type]
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_one_of_some_is_not(pool: DecodePool) -> None:
+    assert pool.decode(damaged.many_scans(20))[1].width == 320
+    for n in (80, 3_000):
+        with pytest.raises(UnreadableImage, match="more than 64 scans"):
+            pool.decode(damaged.many_scans(n))
+
+
+def test_scans_cannot_be_hidden_behind_other_markers(pool: DecodePool) -> None:
+    content = damaged.many_scans(80)
+    start = content.index(b"\xff\xda")
+    second = content.index(b"\xff\xda", start + 2)
+    for hiding in (b"\xff\xfe\x00\x04\xff\xd9", b"\xff\x01", b"\xff\xff"):
+        with pytest.raises(UnreadableImage, match="more than 64 scans"):
+            pool.decode(content[:second] + hiding + content[second:])
+
+
+def test_what_takes_too_much_time_is_given_up() -> None:
+    with scripted_pool("while b'EVIL' in content: pass") as pool:
+        pool.limits = UploadLimits(cpu_s=1.0)
+        with pytest.raises(UnreadableImage, match="after 1 s of processor time: damaged or malicious"):
+            pool.decode(GOOD + b"EVIL")
+        assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+        assert pool.n_crashed == 1
+
+
+def test_a_metadata_block_of_overlapping_values_costs_little_or_only_itself(pool: DecodePool) -> None:
+    # 5,000 lists of 7,000 fractions each, all read from the same 60 KB.
+    n = 5_000
+    entries = b"".join(struct.pack("<HHII", 1_000 + tag, 5, 7_000, 8) for tag in range(n))
+    gps = struct.pack("<H", n) + entries + bytes(4)
+    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 0x8825, 4, 1, 26, 0) + gps
+    told = outcome(pool, damaged._with_segments(GOOD, 0xE1, [block]))
+    assert isinstance(told, bytes) or "processor time" in told
+    assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+
+
+def test_time_is_counted_anew_for_every_photo() -> None:
+    script = "import time; end = time.process_time() + 0.7\n    while time.process_time() < end: pass"
+    with scripted_pool(script) as pool:
+        pool.limits = UploadLimits(cpu_s=1.0)
+        for _ in range(3):
+            pool.decode(GOOD)
+        assert pool.n_crashed == 0
+
+
+def test_what_does_not_fit_into_memory_is_refused() -> None:
+    large = damaged.encoded(Image.new("RGB", (6_000, 5_000)), "PNG")
+    with DecodePool(SMALL, workers=1, limits=UploadLimits(memory_bytes=230_000_000)) as pool:
+        assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+        with pytest.raises(UnreadableImage, match=r"does not fit into memory|crashed"):
+            pool.decode(large)
+        assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("how", ["SIGSEGV", "SIGKILL"])
+def test_a_photo_that_kills_the_decoder_costs_only_itself(how: str) -> None:
+    script = "import time; b'EVIL' in content and time.sleep(30)"
+    others: list[object] = []
+    with scripted_pool(script, timeout_s=20.0) as pool:
+        pool.decode(GOOD)
+        process = next(iter(pool._processes))
+        beside = threading.Thread(target=lambda: others.extend(pool.decode(GOOD)[0].shape for _ in range(50)))
+        beside.start()
+        threading.Timer(0.3, os.kill, (process.pid, getattr(signal, how))).start()
+        with pytest.raises(UnreadableImage, match="crashed the decoder: damaged or malicious"):
+            pool.decode(GOOD + b"EVIL")
+        beside.join()
+        assert others == [(32, 32, 3)] * 50
+        assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+        assert pool.n_crashed == 1
+
+
+def test_a_decoder_that_crashes_by_itself_costs_one_photo() -> None:
+    script = "import ctypes; b'EVIL' in content and ctypes.string_at(0)"
+    with scripted_pool(script) as pool:
+        for _ in range(3):
+            with pytest.raises(UnreadableImage, match="crashed the decoder"):
+                pool.decode(GOOD + b"EVIL")
+            assert pool.decode(GOOD)[0].shape == (32, 32, 3)
+        assert (pool.n_crashed, pool.n_processes) == (3, 1)
+
+
+PAYLOADS = {
+    "too many pixels": "return {'facts': {}, 'shape': (9, 9, 3)}, bytes(10**6)",
+    "no pixels": "return {'facts': {}}, b''",
+    "no facts": "return {}, bytes(32 * 32 * 3)",
+    "facts of another kind": "return {'facts': dict.fromkeys('width height orientation lon lat heading_deg "
+    "captured_at'.split(), 'x')}, bytes(32 * 32 * 3)",
+    "a place off the Earth": "return {'facts': {'width': 1, 'height': 1, 'orientation': 1, 'lon': 1e9, "
+    "'lat': 0.0, 'heading_deg': None, 'captured_at': None}}, bytes(32 * 32 * 3)",
+    "a long line": "return {'error': 'x' * 10**6}, b''",
+    "no JSON": "decode_worker.json.dumps = lambda _: 'nonsense'",
+    "deep JSON": "decode_worker.json.dumps = lambda _: '[' * 60000",
+    "a list": "decode_worker.json.dumps = lambda _: '[1]'",
+    "negative": "decode_worker.json.dumps = lambda _: '{\"bytes\": -1}'",
+}
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_process_that_was_taken_over_cannot_fool_its_parent(payload: str) -> None:
+    with (
+        scripted_pool(PAYLOADS[payload]) as pool,
+        pytest.raises(UnreadableImage, match="crashed the decoder"),
+    ):
+        pool.decode(GOOD)
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "", "TooManyPixels2"])
+def test_an_error_of_an_unknown_kind_is_an_unreadable_image(kind: str) -> None:
+    with scripted_pool(f"return {{'error': 'a\\x1b[31m' + 'b' * 900, 'kind': '{kind}'}}, b''") as pool:
+        with pytest.raises(UnreadableImage) as refused:
+            pool.decode(GOOD)
+    assert type(refused.value) is UnreadableImage
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) <= 500
+
+
+def test_the_process_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PLACEPRINT_API_KEY", "QDRANT__API_KEY", "QDRANT_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    assert "secret" not in environment().values()
+    assert environment()["PYTHONPATH"] == "/somewhere"
+    with scripted_pool("return {'error': ' '.join(os.environ.values())}, b''") as pool:
+        assert "secret" not in str(outcome(pool, GOOD))
+
+
+SECRETS = ("GEHEIM-4711", "Erika Mustermann", "SN-0099-XYZ")
+
+
+def with_secrets(rng: np.random.Generator) -> bytes:
+    """A photo with a place, a serial number and names in every corner of its file."""
+    number, owner, serial = SECRETS
+    exif = Image.Exif()
+    exif.update({
+        ExifTags.Base.Artist: owner, ExifTags.Base.Copyright: owner, ExifTags.Base.ImageDescription: number,
+        ExifTags.Base.Make: serial, ExifTags.Base.Orientation: int(rng.integers(1, 9)),
+    })  # fmt: skip
+    exif.get_ifd(ExifTags.IFD.Exif).update(
+        {ExifTags.Base.BodySerialNumber: serial, ExifTags.Base.UserComment: owner.encode()}
+    )
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {ExifTags.GPS.GPSLatitude: (47.0, 11.0, 13.0), ExifTags.GPS.GPSAreaInformation: number.encode()}
+    )
+    xmp = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{owner} {serial}</x:xmpmeta>".encode()
+    options: dict[str, object] = {"exif": exif.tobytes(), "icc_profile": number.encode() * 20}
+    format = str(rng.choice(["JPEG", "PNG", "WEBP"]))
+    if format == "JPEG":
+        options |= {"comment": owner.encode(), "xmp": xmp}
+    elif format == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Author", owner)
+        text.add_text("Comment", serial, zip=False)
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        options |= {"pnginfo": text}
+    else:
+        options |= {"xmp": xmp}
+    size = tuple(int(side) for side in rng.integers(20, 400, 2))
+    content = damaged.encoded(damaged._drawn(rng, size), format, **options)  # type: ignore[arg-type]
+    return content + number.encode()
+
+
+NEEDED = {
+    "JPEG": {b"\xe0", b"\xdb", b"\xc0", b"\xc4", b"\xda"},  # density, tables, frame, scan
+    "PNG": {b"IHDR", b"IDAT", b"IEND"},
+    "WEBP": {b"VP8 "},
+}
+
+
+def blocks(content: bytes) -> set[bytes]:
+    """The kinds of blocks that a picture file is made of; of a JPEG up to its pixels."""
+    found: set[bytes] = set()
+    if content.startswith(b"\xff\xd8"):
+        place = 2
+        while b"\xda" not in found:
+            found.add(content[place + 1 : place + 2])
+            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+        return found
+    is_png = content.startswith(b"\x89PNG")
+    place = 8 if is_png else 12
+    while place < len(content):
+        kind, length = content[place + 4 : place + 8], content[place : place + 4]
+        if not is_png:
+            kind, length = length, kind
+        size = int.from_bytes(length, "big" if is_png else "little")
+        place += 12 + size if is_png else 8 + size + size % 2
+        found.add(kind)
+    return found
+
+
+@pytest.mark.parametrize("format, n", [("JPEG", 100), ("PNG", 30), ("WEBP", 30)])
+def test_no_secret_of_a_hundred_photos_is_in_a_thumbnail(
+    format: str, n: int, rng: np.random.Generator, pool: DecodePool
+) -> None:
+    seen: set[str] = set()
+    for _ in range(n):
+        content = with_secrets(rng)
+        seen |= {secret for secret in SECRETS if secret.encode() in content}
+        thumbnail = pool.thumbnail(content, 128, format=format)
+        found = [secret for secret in SECRETS if secret.encode() in thumbnail]
+        assert found == []
+        assert blocks(thumbnail) <= NEEDED[format]
+        with Image.open(io.BytesIO(thumbnail)) as picture:
+            assert not dict(picture.getexif())
+            assert max(picture.size) <= 128
+    assert seen == set(SECRETS)
+
+
+def test_a_message_quotes_nothing_of_the_file(rng: np.random.Generator, pool: DecodePool) -> None:
+    for _ in range(100):
+        content = bytearray(with_secrets(rng))
+        for place in rng.integers(len(content), size=int(rng.integers(1, 30))):
+            content[place] ^= int(rng.integers(1, 256))
+        told = outcome(pool, bytes(content[: rng.integers(len(content) // 2, len(content))]))
+        assert isinstance(told, bytes) or not any(secret in told for secret in SECRETS), told
