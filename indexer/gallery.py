@@ -219,18 +219,20 @@ class Gallery:
             UnknownGallery: there is none of that name.
             GalleryLocked: another process holds it.
         """
-        settings = settings or Settings()
-        gallery = cls.open(name, settings=settings)
-        try:
-            gallery._require_writable()
-            gallery._index.drop()
-        except BaseException:
-            gallery.close()
-            raise
+        cls.open(name, settings=settings).discard()
+
+    def discard(self) -> None:
+        """Delete the gallery, and close it.
+
+        Raises:
+            ReadOnlyGallery: it may not be written.
+        """
+        self._require_writable()
+        self._index.drop()
         # Renamed first: a process killed on the way leaves nothing that looks like a gallery.
-        doomed = gallery.folder.with_name(f".removed-{uuid.uuid4().hex[:8]}")
-        gallery.folder.rename(doomed)
-        gallery._lock.release()
+        doomed = self.folder.with_name(f".removed-{uuid.uuid4().hex[:8]}")
+        self.folder.rename(doomed)
+        self._lock.release()
         shutil.rmtree(doomed, ignore_errors=True)
 
     def check(self, fingerprint: Fingerprint) -> None:

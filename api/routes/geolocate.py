@@ -18,7 +18,10 @@ from .opened import InGallery, Opened
 MAX_PHOTOS = 16
 
 routes = APIRouter(
-    prefix="/v1/galleries/{gallery}", tags=["geolocation"], responses=responses(*ALWAYS, 404, 409, 415)
+    prefix="/v1/galleries/{gallery}",
+    tags=["geolocation"],
+    dependencies=[Depends(reader)],
+    responses=responses(*ALWAYS, 404, 409, 415),
 )
 
 
@@ -28,7 +31,6 @@ async def geolocate(
     request: Request,
     service: Opened,
     gallery: InGallery,
-    caller: Annotated[str, Depends(reader)],
     prior: Annotated[
         Literal["gallery", "uniform", "population"],
         Query(description="What counts before the photo is looked at: the gallery's places, area, people"),
@@ -61,7 +63,7 @@ async def geolocate(
         await service.in_files(
             lambda: service.audit.note(
                 event="geolocate",
-                caller=caller,
+                caller=request.state.caller,
                 gallery=gallery.name,
                 sha256=[hashlib.sha256(content).hexdigest() for content in sent.contents],
                 precision=told["precision"],

@@ -122,6 +122,12 @@ class ServedGallery:
         """The model that a running switch leads to."""
         return self.following.model.name if self.following is not None else None
 
+    def move_to(self, gallery: Gallery) -> None:
+        """Go on with the same gallery opened elsewhere, while nobody asks."""
+        self.gallery = gallery
+        if self._locator is not None:
+            self._locator.gallery = gallery
+
     # --- what there is ------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:

@@ -7,10 +7,11 @@ for a location. What changes a gallery has a thread of its own too.
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from ...encoders.preprocessing import Preprocessing
 from ...encoders.upload_limits import UploadLimits
 from ...indexer.gallery import Gallery
 from ...indexer.record import Record, Status
+from ...indexer.switching import exchange, fill, keys_behind, recover_all
 from . import metrics, work
 from .audit import AuditLog
 from .jobs import Jobs
@@ -90,6 +92,7 @@ class Service:
     def _open(self) -> None:
         for name, weights in self.settings.models.items():
             self.models.load(name, weights or None)
+        recover_all(self.settings)
         names = galleries_to_serve(self.settings)
         for name in names:
             try:
@@ -192,6 +195,51 @@ class Service:
     def _require_current(self, served: ServedGallery) -> None:
         if self.galleries.get(served.name) is not served:
             raise Busy(f"gallery {served.name!r} has just changed its model; ask again")
+
+    def switch(self, served: ServedGallery, following: ServedGallery, *, may_miss: set[str]) -> None:
+        """Serve a gallery by another model from now on; called in the thread of a job.
+
+        New questions go to the new one at once, those under way end on the old one, and no question
+        fails. While the folders are exchanged, some hundred milliseconds, questions wait.
+
+        Args:
+            served: by the old model.
+            following: its twin by the new one, filled.
+            may_miss: ids of photos that the new model could not look at.
+        """
+        while not self._write_thread.submit(self._hand_over, served, following, may_miss).result():
+            fill(served.gallery, following.gallery, following.model.encoder, leave_out_missing=True)
+        while served.n_users:
+            time.sleep(0.02)
+        served.following = None
+        with self._paused():
+            served.close()
+            following.gallery.close()
+            old = exchange(served.name, self.settings)
+            following.move_to(Gallery.open(served.name, settings=self.settings))
+        Gallery(old, self.settings).discard()
+
+    def _hand_over(self, served: ServedGallery, following: ServedGallery, may_miss: set[str]) -> bool:
+        """Serve the twin, unless something was written that it does not have; in the thread that writes."""
+        entries = served.gallery.state.entries
+        behind = keys_behind(served.gallery, following.gallery)
+        if any(entries[key].id not in may_miss for key in behind):
+            return False
+        self.galleries[served.name] = following
+        return True
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Hold all threads that ask galleries."""
+        release = threading.Event()
+        threads = (self._store_thread, self._locate_thread, self._write_thread, self._file_threads)
+        held = [pool.submit(release.wait) for pool in threads for _ in range(pool._max_workers)]
+        try:
+            while not all(one.running() or one.done() for one in held):
+                time.sleep(0.005)
+            yield
+        finally:
+            release.set()
 
     async def write(self, served: ServedGallery, change: Callable[[ServedGallery], Answer]) -> Answer:
         """Change a gallery, after all changes before.

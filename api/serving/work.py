@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...encoders.errors import PlaceprintError, UnreadableSource
+from ...encoders.errors import UnreadableSource
 from ...indexer import ingest
+from ...indexer import switching as switching_to
 from ...indexer.sources import list_source
 from . import metrics
 from .jobs import Job, Work
 from .models import BackgroundEncoder
-from .problems import NotOffered
+from .problems import Conflict, NotOffered
+from .served_gallery import ServedGallery
 
 if TYPE_CHECKING:
     from .service import Service
@@ -97,5 +99,39 @@ def optimizing(service: "Service", name: str) -> Work:
 
 
 def switching(service: "Service", name: str, model: str, *, leave_out_missing: bool) -> Work:
-    """Embed a gallery's photos with another model, and switch to it."""
-    raise PlaceprintError("not yet")
+    """Embed a gallery's photos with another model, and switch to it when all are done."""
+
+    def work(job: Job) -> str:
+        job.tell(0, stage="loading the model")
+        served, chosen = service.gallery(name), service.models.by_name(model)
+        if chosen.fingerprint.id == served.model.fingerprint.id:
+            raise Conflict(f"gallery {name!r} has the model {chosen.name} already")
+        twin = switching_to.open_twin(
+            name, chosen.fingerprint, encoder=chosen.name, weights=chosen.weights, settings=service.settings
+        )
+        following = ServedGallery(twin, chosen, served.cap, service.sensitive)
+        served.following = following  # what is added from now on goes to both
+        try:
+            filled = switching_to.fill(
+                served.gallery,
+                twin,
+                BackgroundEncoder(chosen, service.worker),
+                leave_out_missing=leave_out_missing,
+                workers=service.settings.decoders,
+                progress=lambda n_done, n_total: job.tell(n_done, n_total, "embedding"),
+            )
+            following.refresh(
+                progress=lambda n_done, n_total: job.tell(n_done, n_total, "calibrating"),
+                stage=lambda what: job.tell(0, None, what),
+            )
+            job.tell(0, None, "switching")
+            service.switch(served, following, may_miss=set(filled.missing))
+        except BaseException:
+            if served.following is following:
+                served.following = None
+                following.close()
+            raise
+        left_out = f", {len(filled.missing)} left out" if filled.missing else ""
+        return f"{filled.n_embedded} embedded by {chosen.name}{left_out}; the gallery has switched to it"
+
+    return work
