@@ -34,6 +34,17 @@ _KEPT = frozenset({
 })  # fmt: skip
 
 
+_TUNING = {
+    # One photo is one thread's work, and every heap of malloc's claims address space.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    # Or glibc gives pages back after every photo and gets them again for the next.
+    "MALLOC_MMAP_THRESHOLD_": "8388608",
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
+}
+
+
 class ProcessLost(Exception):
     """The process is gone, or answers what it should not."""
 
@@ -173,8 +184,7 @@ class DecodeProcess:
 def environment() -> dict[str, str]:
     """What a process needs to know to run Python, and none of the operator's secrets."""
     kept = {name: value for name, value in os.environ.items() if name.upper() in _KEPT}
-    # One photo is one thread's work, and every heap of malloc's claims address space.
-    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return {**kept, **_TUNING}
 
 
 def _facts(told: dict[str, Any]) -> PhotoFacts:

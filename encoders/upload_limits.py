@@ -17,8 +17,8 @@ class UploadLimits:
     formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP")  # of `photo_formats.FORMATS`
     max_pixels: int = 50_000_000
     max_edge_px: int = 20_000
-    memory_bytes: int = 1 << 30  # address space of a worker; 0.15 GB without, 0.95 GB with such a photo
-    cpu_s: float = 4.0  # processor time a photo, rounded up to a whole second
+    memory_bytes: int = 1 << 30  # address space of a worker: 0.12 GB before, up to 1.01 GB with such a photo
+    cpu_s: float = 8.0  # processor time a photo, rounded up to a whole second; such photos take 0.1 to 6
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.formats) - set(FORMATS))

@@ -30,7 +30,7 @@ def read_original(id: str, keys: Iterable[str]) -> bytes:
         path, _, member = key.partition("::")
         try:
             content = _member(Path(path), member) if member else _bytes(Path(path), 0, None)
-        except (OSError, KeyError, tarfile.TarError):
+        except (OSError, ValueError, KeyError, tarfile.TarError):
             continue
         if photo_id_of(content) == id:
             return content

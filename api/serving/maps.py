@@ -6,6 +6,7 @@ than the cap, and always counted whole: a view that is moved cannot find where i
 """
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import h3
@@ -22,10 +23,16 @@ STORED = (3, 5, 7)
 FINEST: dict[Precision, int] = {"country": 1, "region": 2, "25km": 4, "exact": 7}
 """Cells of about 610,000, 87,000, 1,770 and 5 km²."""
 
+_COUNTED_FROM: dict[Precision, int] = {"country": 3, "region": 3, "25km": 5}
+"""Under a cap all counts come from cells of one resolution, so that they tell the same of each photo
+whatever resolution is asked for: cells of H3 do not lie wholly in their parents."""
+
 MAX_CELLS = 5000
 MAX_POINTS = 2000
 _ALL = 2_000_000
-_PAD_CELLS = 2.0
+_CELL_DEG = 13.0
+"""Of a cell of resolution 0, from its center to its farthest corner, degrees of arc."""
+
 _EXTENT = 4096
 
 
@@ -64,17 +71,17 @@ def count_cells(
         precision: the cap.
     """
     resolution = min(resolution, FINEST[precision])
-    stored = min((one for one in STORED if one >= resolution), default=STORED[-1])
-    wide = None if box is None else _padded(box, resolution)
-    if wide is not None and precision == "exact":
-        filter = Filter(**{**vars(filter), "within": filter.within or wide, "near": filter.near})
+    stored = _COUNTED_FROM.get(precision) or min(one for one in STORED if one >= resolution)
+    if box is not None and precision == "exact":  # so wide that the cells below are counted whole
+        filter = replace(filter, within=filter.within or _padded(box, resolution, 2.5))
     counts: dict[str, int] = {}
     for fine, n_photos in gallery.facet(f"h3_{stored}", filter=filter, limit=_ALL).items():
         cell = h3.cell_to_parent(fine, resolution) if stored > resolution else fine
         counts[cell] = counts.get(cell, 0) + n_photos
     cells = [Cell(cell, n) for cell, n in counts.items()]
-    if wide is not None:
-        cells = [cell for cell in cells if _is_in(cell.lonlat, wide)]
+    if box is not None:
+        touching = _padded(box, resolution, 1.1)
+        cells = [cell for cell in cells if _is_in(cell.lonlat, touching)]
     return sorted(cells, key=lambda cell: (-cell.n_photos, cell.cell))
 
 
@@ -83,7 +90,7 @@ def bounds_of(cells: list[Cell], resolution: int) -> tuple[float, float, float, 
     if not cells:
         return None
     places = [cell.lonlat for cell in cells]
-    pad = 12.0 / math.sqrt(7.0) ** resolution
+    pad = _CELL_DEG / math.sqrt(7.0) ** resolution
     south, north = (
         max(-90.0, min(lat for _, lat in places) - pad),
         min(90.0, max(lat for _, lat in places) + pad),
@@ -109,7 +116,7 @@ def tile(gallery: Gallery, z: int, x: int, y: int, *, filter: Filter, precision:
     cells = count_cells(gallery, box, resolution, filter=filter, precision=precision)[:MAX_CELLS]
     layers = [_layer("cells", [_cell_feature(cell, z, x, y) for cell in cells])]
     if precision == "exact":
-        inside = Filter(**{**vars(filter), "near": None, "within": filter.within or box})
+        inside = replace(filter, within=filter.within or box)
         if gallery.count(inside) <= MAX_POINTS:
             layers.append(
                 _layer("photos", [_photo_feature(photo, z, x, y) for photo in gallery.find(inside)])
@@ -131,8 +138,9 @@ def tile_box(z: int, x: int, y: int) -> Box:
     return Box(west, south, east, north)
 
 
-def _padded(box: Box, resolution: int) -> Box:
-    pad = _PAD_CELLS * 12.0 / math.sqrt(7.0) ** resolution
+def _padded(box: Box, resolution: int, n_cells: float) -> Box:
+    """A box with so many radii of a cell around it."""
+    pad = n_cells * _CELL_DEG / math.sqrt(7.0) ** resolution
     south, north = max(-90.0, box.south - pad), min(90.0, box.north + pad)
     # Meridians run together towards the poles: degrees of longitude stand for less and less.
     pad_lon = pad / max(math.cos(math.radians(max(abs(south), abs(north)))), 0.01)

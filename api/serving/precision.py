@@ -7,7 +7,7 @@
 | 25km | and points, regions; certainty from 25 km | place, no payload | place; year, month |
 | exact | everything | place and payload | all |
 
-Under ``25km`` every place is the center of its H3 cell of resolution 4, which lies up to 28 km away.
+Under ``25km`` every place is the center of an H3 cell of resolution 4, which lies up to 30 km away.
 Places are made coarse **before** anything is computed from them. To round only the answer would not
 do: many answers average to the exact place, and a circle that is moved until a photo drops out of
 it finds that photo to the meter. For the same reason searches by place are refused below ``25km``,
@@ -166,8 +166,18 @@ def widened(area: Area) -> Circle | Box:
     return Box(west, south, west + width, north)
 
 
+def coarse_cell(lon: float, lat: float) -> str:
+    """The cell of resolution 4 that stands for a place: the parent of its cell of resolution 5.
+
+    Next to a border that may be the neighbor of the cell which holds the place, for the cells of H3
+    do not lie wholly in their parents. The map counts by parents; with one definition in two places,
+    whoever compares them would find the photos next to borders.
+    """
+    return str(h3.cell_to_parent(h3.latlng_to_cell(lat, lon, _RESOLUTION + 1), _RESOLUTION))
+
+
 def _cell_center(lon: float, lat: float) -> tuple[float, float]:
-    center_lat, center_lon = h3.cell_to_latlng(h3.latlng_to_cell(lat, lon, _RESOLUTION))
+    center_lat, center_lon = h3.cell_to_latlng(coarse_cell(lon, lat))
     return center_lon, center_lat
 
 

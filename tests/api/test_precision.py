@@ -109,7 +109,7 @@ def test_a_payload_that_repeats_the_file_name_is_left_out() -> None:
 
 @pytest.mark.parametrize("place", [TOKYO, FIJI, {"lon": 10.0, "lat": 89.9}, {"lon": 0.0, "lat": 0.0}])
 def test_at_25_km_every_point_is_the_center_of_its_cell(place: dict[str, float]) -> None:
-    lat, lon = h3.cell_to_latlng(h3.latlng_to_cell(place["lat"], place["lon"], 4))
+    lat, lon = h3.cell_to_latlng(h3.cell_to_parent(h3.latlng_to_cell(place["lat"], place["lon"], 5), 4))
     center = {"lon": lon, "lat": lat}
     location, neighbor = coarse_location(located(place), "25km"), coarse_photo(found(place).photo, "25km")
     points = [location, location["mode"], location["geoscore_point"], location["median_point"], neighbor]

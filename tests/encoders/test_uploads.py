@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import damaged_photos as damaged
@@ -29,6 +30,7 @@ from placeprint.encoders.decode_process import DecodeProcess, environment
 from placeprint.encoders.decoding import DecodePool
 from placeprint.encoders.errors import InvalidOption, TooManyPixels, UnreadableImage, UnsupportedFormat
 from placeprint.encoders.photo import open_photo
+from placeprint.encoders.photo_formats import FORMATS, load_parsers
 from placeprint.encoders.preprocessing import Preprocessing
 from placeprint.encoders.upload_limits import UploadLimits
 
@@ -170,13 +172,16 @@ def test_a_long_edge_is_refused(pool: DecodePool) -> None:
     assert pool.decode(damaged.encoded(Image.new("1", (20_000, 1)), "PNG"))[1].width == 20_000
 
 
-def test_the_limits_are_those_of_the_pool() -> None:
-    picture = damaged.encoded(Image.new("RGB", (200, 100)), "PNG")
-    with DecodePool(SMALL, workers=1, limits=UploadLimits(max_pixels=20_000)) as pool:
-        pool.decode(picture)
-    with DecodePool(SMALL, workers=1, limits=UploadLimits(max_pixels=19_999)) as pool:
-        with pytest.raises(TooManyPixels, match="19,999"):
-            pool.decode(picture)
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_limits_hold_in_every_format(format: str) -> None:
+    taken = UploadLimits(formats=(format,), max_pixels=20_000)
+    load_parsers(FORMATS)  # so that HEIF can be written
+    picture = damaged.encoded(Image.new("RGB", (200, 100)), format)
+    assert open_photo(picture, limits=taken)[0].size == (200, 100)
+    with pytest.raises(TooManyPixels, match="200 × 100 is more than 19,999 pixels"):
+        open_photo(picture, limits=replace(taken, max_pixels=19_999))
+    with pytest.raises(TooManyPixels, match="edge above 199"):
+        open_photo(picture, limits=replace(taken, max_edge_px=199))
 
 
 @pytest.mark.parametrize("name", damaged.foreign_formats())
@@ -214,7 +219,7 @@ def test_parsers_that_nobody_asked_for_are_not_loaded(formats: tuple[str, ...], 
 
 @pytest.mark.parametrize("format", ["HEIF", "AVIF"])
 def test_heif_and_avif_are_taken_only_on_request(format: str, pool: DecodePool) -> None:
-    open_photo(GOOD)  # then Pillow can write HEIF too
+    load_parsers(FORMATS)  # so that HEIF can be written
     content = damaged.encoded(Image.new("RGB", (64, 48), "teal"), format)
     with pytest.raises(UnsupportedFormat):
         pool.decode(content)
@@ -338,6 +343,12 @@ def test_a_process_that_was_taken_over_cannot_fool_its_parent(payload: str) -> N
         pool.decode(GOOD)
 
 
+def test_a_thumbnail_is_not_longer_than_its_pixels() -> None:
+    with scripted_pool("return {}, bytes(10**7)") as pool:
+        with pytest.raises(UnreadableImage, match="crashed the decoder"):
+            pool.thumbnail(GOOD, 64)
+
+
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "", "TooManyPixels2"])
 def test_an_error_of_an_unknown_kind_is_an_unreadable_image(kind: str) -> None:
     with scripted_pool(f"return {{'error': 'a\\x1b[31m' + 'b' * 900, 'kind': '{kind}'}}, b''") as pool:
@@ -437,6 +448,15 @@ def test_no_secret_of_a_hundred_photos_is_in_a_thumbnail(
             assert not dict(picture.getexif())
             assert max(picture.size) <= 128
     assert seen == set(SECRETS)
+
+
+def test_of_an_error_of_the_decoder_only_its_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(*arguments: object, **options: object) -> None:
+        raise ValueError("unexpected GEHEIM-4711")
+
+    monkeypatch.setattr(Image, "open", trip)
+    with pytest.raises(UnreadableImage, match=r"damaged \(ValueError\)$"):
+        open_photo(GOOD, limits=LIMITS)
 
 
 def test_a_message_quotes_nothing_of_the_file(rng: np.random.Generator, pool: DecodePool) -> None:
