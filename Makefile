@@ -7,7 +7,7 @@ ENCODER ?=
 WEIGHTS ?=
 GALLERY ?= demo
 
-.PHONY: install demo test lint types serve bench lock wheel clean
+.PHONY: install demo test lint types web web-test serve openapi audit bench lock wheel clean
 
 install: $(INSTALLED)
 
@@ -39,8 +39,31 @@ types: install
 		ln -sfn "$(CURDIR)/$$part" build/types/placeprint/$$part; done
 	@MYPYPATH=build/types $(PYTHON) -m mypy -p placeprint
 
-serve: install
-	@PLACEPRINT_HOME="$${PLACEPRINT_HOME:-demo/home}" $(VENV)/bin/placeprint serve --gallery $(GALLERY)
+# The page, built once; without npm the service runs without it and says so.
+WEB := api/web/dist/index.html
+$(WEB): $(shell find api/web/src api/web/tools api/web/index.html api/web/package-lock.json 2>/dev/null)
+	@if command -v npm >/dev/null 2>&1; then \
+		cd api/web && npm ci --no-audit --no-fund --silent && npm run build --silent; \
+	else echo "npm is not installed, so the web page is left out"; fi
+
+web: $(WEB)
+
+web-test: web
+	@cd api/web && npm test --silent
+
+# The demonstration's photos are drawn, so that their places may be told exactly; yours are told to
+# the state unless you say otherwise.
+serve: install web
+	@if [ -z "$$PLACEPRINT_HOME" ]; then \
+		export PLACEPRINT_HOME=demo/home PLACEPRINT_PRECISION="$${PLACEPRINT_PRECISION:-exact}"; \
+		test -d demo/home || $(MAKE) --no-print-directory demo; fi; \
+	$(VENV)/bin/placeprint serve --gallery $(GALLERY)
+
+openapi: install
+	@$(PYTHON) -m placeprint.api.openapi > api/openapi.json
+
+audit: install
+	@.ci/audit
 
 bench: install
 	@for script in tests/benchmarks/bench_*.py tests/benchmarks/location.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done
@@ -49,7 +72,7 @@ lock:
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \
 		--python-version 3.11 --no-header -o constraints.txt
 
-wheel: install
+wheel: install web
 	@$(PYTHON) -m build --wheel --outdir dist .
 
 clean:

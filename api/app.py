@@ -9,7 +9,6 @@ A new capability is a route here, a schema there, and a view of the page.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from uvicorn.config import LOGGING_CONFIG
 
 from .. import __version__
+from .openapi import described
 from .routes import embed, galleries, geolocate, jobs, maps, operations, photos, search
 from .routes.page import add_page
 from .serving.callers import Doorkeeper
@@ -75,6 +75,7 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
     app.state.doorkeeper = Doorkeeper(settings)
     for routes in ROUTES:
         app.include_router(routes)
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]
     add_page(app, settings)
     add_problem_handlers(app)
     app.add_middleware(
@@ -91,11 +92,6 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
             allow_headers=["Authorization", "Content-Type"],
         )
     return app
-
-
-def openapi_text(app: FastAPI) -> str:
-    """The OpenAPI document as it is committed, so that a change of the interface is seen in review."""
-    return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 def run_server(config: Path | None = None, **given: Any) -> None:

@@ -12,6 +12,7 @@ try:
     from .. import __version__
     from .bench import bench_app
     from .cells import cells_app
+    from .commands_backup import backup, restore
     from .commands_evaluate import evaluate
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import locate
@@ -41,7 +42,10 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
-for verb in (index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, embed):
+VERBS = (
+    index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, backup, restore, embed,
+)  # fmt: skip
+for verb in VERBS:
     app.command()(verb)
 
 app.add_typer(keys_app, name="keys")

@@ -261,7 +261,7 @@ def _place_name(lonlat: Sequence[float]) -> str:
     place = describe([lonlat])[0]
     if place.is_remote:
         return REMOTE.capitalize()
-    return ", ".join(dict.fromkeys(name for name in (place.city, place.state, place.country) if name))
+    return place.full_name
 
 
 def _kilometers(distance_km: float) -> str:

@@ -54,6 +54,11 @@ class Place:
     distance_km: float
     is_remote: bool
 
+    @property
+    def full_name(self) -> str:
+        """City, state and country, each once."""
+        return ", ".join(dict.fromkeys(name for name in (self.city, self.state, self.country) if name))
+
 
 @dataclass(frozen=True)
 class PlaceAnswer:

@@ -1,16 +1,27 @@
-"""What an operator may set, from the environment under the prefix ``PLACEPRINT_``."""
+"""What an operator may set, under the prefix ``PLACEPRINT_``.
 
+From the environment, else from a file of its name in the folder `PLACEPRINT_SECRETS_DIR`, else from the
+TOML file that `PLACEPRINT_CONFIG` names, which may hold settings of the service too.
+"""
+
+import os
 from pathlib import Path
 
 import platformdirs
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 
 class Settings(BaseSettings):
     """Where galleries live."""
 
-    model_config = SettingsConfigDict(env_prefix="PLACEPRINT_")
+    model_config = SettingsConfigDict(env_prefix="PLACEPRINT_", extra="ignore")
 
     home: Path = Path(platformdirs.user_data_dir("placeprint"))
     """Folder of all galleries."""
@@ -23,3 +34,20 @@ class Settings(BaseSettings):
 
     lock_timeout_s: float = 10.0
     """How long to wait for another process that holds a gallery."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The caller's word first, then the environment, the folder of secrets, and the file."""
+        sources = [init_settings, env_settings]
+        if folder := os.environ.get("PLACEPRINT_SECRETS_DIR"):
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=folder))
+        if file := os.environ.get("PLACEPRINT_CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
+        return tuple(sources)

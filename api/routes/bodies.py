@@ -81,13 +81,17 @@ async def photos(request: Request, *, most: int) -> Photos:
         raise InvalidQuestion(
             f"the multipart body: {said}; at most {most} photos, in parts named images"
         ) from None
-    files = [part for name, part in form.multi_items() if isinstance(part, UploadFile) and name == "images"]
-    if not files:
-        raise InvalidQuestion("no photo was sent; send each as a file part named images")
-    contents = [await file.read() for file in files]
-    texts = {name: part for name, part in form.multi_items() if isinstance(part, str)}
-    await form.close()
-    return Photos(contents, [str(file.filename or "") for file in files], texts)
+    try:
+        files = [
+            part for name, part in form.multi_items() if isinstance(part, UploadFile) and name == "images"
+        ]
+        if not files:
+            raise InvalidQuestion("no photo was sent; send each as a file part named images")
+        contents = [await file.read() for file in files]
+        texts = {name: part for name, part in form.multi_items() if isinstance(part, str)}
+        return Photos(contents, [str(file.filename or "") for file in files], texts)
+    finally:
+        await form.close()
 
 
 def photo_of_base64(text: str) -> bytes:

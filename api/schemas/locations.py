@@ -67,6 +67,8 @@ class LocationOut(Answer):
     lon: float | None = None
     """Of the point with the best expected GeoScore; so is `lat`."""
     lat: float | None = None
+    near: str | None = None
+    """The populated place nearest to the point, where one is near: city, state and country."""
     mode: PlaceOut | None = None
     geoscore_point: PlaceOut | None = None
     median_point: PlaceOut | None = None

@@ -157,19 +157,22 @@ STATUS: dict[type[PlaceprintError], int] = {
 
 MEDIA_TYPE = "application/problem+json"
 
-_SCHEMA = {
+SCHEMA = {
+    "title": "Problem",
+    "description": "What is wrong, and what to do about it (RFC 9457)",
     "type": "object",
     "required": ["type", "title", "status"],
     "properties": {
-        "type": {
-            "type": "string",
-            "description": "urn:placeprint: and the name of the error, or about:blank",
-        },
+        "type": {"type": "string", "description": "urn:placeprint: and the error's name, or about:blank"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
         "instance": {"type": "string", "description": "The path that was asked"},
-        "errors": {"type": "array", "items": {"type": "object"}, "description": "Each field that is wrong"},
+        "errors": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Each field that is wrong: loc and msg",
+        },
     },
 }
 _MEANINGS = {
@@ -193,7 +196,7 @@ _MEANINGS = {
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with, for the OpenAPI document."""
-    content = {MEDIA_TYPE: {"schema": _SCHEMA}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _MEANINGS[status], "content": content} for status in sorted(statuses)}
 
 

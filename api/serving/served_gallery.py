@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...encoders.areas import Area, Box
 from ...encoders.errors import NotFitted, NothingToLocateWith, UnreadableImage
+from ...encoders.places import describe
 from ...indexer.background import Background
 from ...indexer.explanation import decisive_cells
 from ...indexer.filters import Filter
@@ -101,6 +102,7 @@ class ServedGallery:
         except NotFitted:  # an older one, if there is any, does meanwhile
             self.needs_fitting = True
         self._counted = None
+        metrics.PHOTOS.labels(self.name).set(len(self.gallery))
 
     def close(self) -> None:
         """Let go of the gallery."""
@@ -374,6 +376,8 @@ class ServedGallery:
             if cap != self.cap:
                 told["notes"] = ["this leads into an area of which places are told by country alone here"]
             if cap in ("25km", "exact"):
+                place = describe([told["lon"], told["lat"]])[0]
+                told["near"] = None if place.is_remote else place.full_name
                 told["cells"] = [cell._asdict() for cell in decisive_cells(location, locator.prior)]
                 if with_surface:
                     told["surface_resolution"], told["surface"] = surface_cells(location, cap)

@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SecretsSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import SettingsConfigDict
 
 from ...encoders.errors import PlaceprintError, UnknownGallery
 from ...indexer.gallery import gallery_names
@@ -116,23 +110,6 @@ class ServiceSettings(Settings):
 
     attribution: str = ""
     """Whom to name for the basemap."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The caller's word first, then the environment, secrets, and the file."""
-        sources = [init_settings, env_settings]
-        if folder := os.environ.get("PLACEPRINT_SECRETS_DIR"):
-            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=folder))
-        if file := os.environ.get("PLACEPRINT_CONFIG"):
-            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
-        return tuple(sources)
 
     @field_validator("hostnames", "url_hosts")
     @classmethod

@@ -317,7 +317,8 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     assert faults <= {
         "AnotherRun", "DamagedBackup", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
         "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
-        "InvalidProbe", "InvalidSettings", "MissingLabels", "PlaceprintError", "StoreUnavailable",
+        "InvalidProbe", "InvalidSettings", "MissingLabels", "MissingOriginals", "PlaceprintError",
+        "StoreUnavailable",
         "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownProtocol",
         "UnwritableFile", "WrongPhotoSet",
     }  # fmt: skip

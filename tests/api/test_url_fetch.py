@@ -14,7 +14,8 @@ PUBLIC = "93.184.216.34"
 PHOTO = picture("red")
 
 WRONG = [
-    "http://photos.example.org/a.jpg", "file:///etc/passwd", "gopher://photos.example.org/", "ftp://photos.example.org/a",
+    "http://photos.example.org/a.jpg", "file:///etc/passwd", "gopher://photos.example.org/",
+    "ftp://photos.example.org/a",
     "//photos.example.org/a", "photos.example.org/a", "", "https://", "https:///a", "https://photos.example.org:8443/a",
     "https://user@photos.example.org/a", "https://user:pw@photos.example.org/a", "https://photos.example.org@10.0.0.1/a",
     "https://10.0.0.1/a", "https://127.0.0.1/a", "https://2130706433/a", "https://0177.0.0.1/a", "https://0x7f.1/a",
@@ -26,8 +27,10 @@ WRONG = [
 ]  # fmt: skip
 
 PRIVATE = [
-    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
-    "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
+    "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
     "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "fe80::1%eth0", "no address",
 ]  # fmt: skip
 

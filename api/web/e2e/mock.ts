@@ -1,0 +1,162 @@
+/** A stand-in for the service, with invented data: `npm run mock -- --precision exact --port 8000`. */
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { cellToParent, latLngToCell } from "h3-js";
+import type { Gallery, Precision, SearchRequest } from "../src/contract";
+import { distanceKm } from "../src/sphere";
+import { countCells, locationOf, type Made, neighborsOf, onePmtiles, photosOf, picture } from "./invented";
+
+export interface MockOptions {
+  precision: Precision;
+  key?: string;
+  /** Path of a basemap, of those below /basemap. */
+  basemap?: string;
+}
+
+const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
+  ".json": "application/json", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".txt": "text/plain; charset=utf-8",
+};
+const POLICY =
+  "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; style-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+class Refusal extends Error {
+  constructor(readonly status: number, detail: string) {
+    super(detail);
+  }
+}
+
+/** Listens on a free port of this machine, or on the one given. */
+export async function serveMock(options: MockOptions, port = 0): Promise<{ url: string; server: Server; options: MockOptions }> {
+  const server = createServer((request, response) => {
+    answer(request, response, options).catch((error) => {
+      const status = error instanceof Refusal ? error.status : 500;
+      response.writeHead(status, { "Content-Type": "application/problem+json", ...(status === 503 && { "Retry-After": "2" }) });
+      response.end(JSON.stringify({ type: "about:blank", title: "Refused", status, detail: String(error.message) }));
+    });
+  });
+  await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
+  const address = server.address();
+  return { url: `http://127.0.0.1:${typeof address === "object" ? address?.port : port}`, server, options };
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, options: MockOptions): Promise<void> {
+  const url = new URL(request.url ?? "/", "http://localhost");
+  const parts = url.pathname.split("/").filter(Boolean);
+  if (parts[0] === "basemap") return serveRange(parts[1] === "one.pmtiles" ? onePmtiles() : picture(url.pathname, 64), request, response);
+  if (parts[0] !== "v1") return serveFile(url.pathname, response);
+  const body = await bodyOf(request);
+  const told = route(parts.slice(1), url, request, body, options);
+  if (Buffer.isBuffer(told)) response.writeHead(200, { "Content-Type": "image/png" }).end(told);
+  else response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(told));
+}
+
+function route([what, name, kind, id]: string[], url: URL, request: IncomingMessage, body: Buffer, options: MockOptions): unknown {
+  const { precision, key } = options;
+  if (what === "about") {
+    return {
+      basemap: options.basemap ?? null, attribution: options.basemap ? "Invented tiles <b>" : "",
+      version: "0", precision, geolocation: true, needs_key: Boolean(key), max_body_mb: 20, formats: ["JPEG", "PNG", "WEBP"], takes_urls: false,
+      misuse: "Do not use this to find out where someone is, lives or was without their consent, to watch groups of people, or as proof in decisions about a person.",
+    };
+  }
+  if (key && request.headers.authorization !== `Bearer ${key}`) throw new Refusal(401, "This key is not known.");
+  if (what !== "galleries") throw new Refusal(404, "No such thing.");
+  if (!name) return { galleries: [galleryOf("trips", precision), galleryOf("empty", precision)], n_unavailable: 0 };
+  const photos = name === "empty" ? [] : photosOf(1);
+  if (!kind) return galleryOf(name, precision);
+  if (kind === "photos") return picture(id);
+  if (kind === "h3") return cellsOf(photos, url, precision);
+  if (kind === "search") return searched(photos, JSON.parse(body.toString()) as SearchRequest, name, precision);
+  if (kind !== "geolocate") throw new Refusal(404, "No such thing.");
+  const isForm = request.headers["content-type"]?.startsWith("multipart/") ?? false;
+  const nPhotos = isForm ? body.toString("latin1").split('name="images"').length - 1 : 1;
+  const at = url.searchParams.get("prior") === "uniform" ? null : nPhotos > 1 ? { lon: 179.3, lat: -17.8 } : { lon: 2.9, lat: 48.6 };
+  const near = at ? [...photos].sort((a, b) => distanceKm(a, at) - distanceKm(b, at)).slice(0, 40) : photos;
+  return locationOf(at, precision, neighborsOf(near, 5, name, precision), nPhotos);
+}
+
+function cellsOf(photos: Made[], url: URL, precision: Precision): unknown {
+  const [west, south, east, north] = (url.searchParams.get("bbox") ?? "-180,-90,180,90").split(",").map(Number);
+  const finest = { country: 1, region: 2, "25km": 4, exact: 7 }[precision];
+  const resolution = Math.min(finest, Number(url.searchParams.get("resolution") ?? 1));
+  const inView = photos.filter(({ lon, lat }) => lat >= south && lat <= north && (west <= east ? lon >= west && lon <= east : lon >= west || lon <= east));
+  const cells = countCells(photos, resolution);
+  const seen = new Set(inView.map(({ lon, lat }) => latLngToCell(lat, lon, resolution)));
+  const few = precision === "exact" && inView.length <= 60 && resolution >= 4;
+  return {
+    resolution,
+    cells: cells.filter(({ cell }) => seen.has(cellToParent(cell, resolution))),
+    n_photos: inView.length,
+    photos: few ? inView : null,
+    is_truncated: false,
+  };
+}
+
+function searched(photos: Made[], request: SearchRequest, gallery: string, precision: Precision): unknown {
+  const { within, is_placed } = request.filter;
+  if (within && (precision === "country" || precision === "region")) throw new Refusal(403, `within: places are told to the ${precision} here.`);
+  if (request.queries.some((query) => "text" in query && query.text.includes("busy"))) throw new Refusal(503, "All places are taken; ask again shortly.");
+  let passing = is_placed === false ? [] : photos;
+  if (within?.kind === "circle") passing = passing.filter((photo) => distanceKm(photo, within) <= within.radius_km);
+  if (within?.kind === "box") {
+    const { west, south, east, north } = within;
+    passing = passing.filter(({ lon, lat }) => lat >= south && lat <= north && (west <= east ? lon >= west && lon <= east : lon >= west || lon <= east));
+  }
+  const [first] = request.queries;
+  let found = neighborsOf(passing, JSON.stringify(request.queries).length, gallery, precision);
+  if (!first) found = found.map(({ z_score, similarity, ...rest }) => ({ ...rest, score: 0 }));
+  if (first && "location" in first && request.queries.length === 1) {
+    const at = first.location;
+    found = found.map(({ z_score, similarity, ...rest }) => ({ ...rest, distance_km: distanceKm({ lon: rest.lon ?? 0, lat: rest.lat ?? 0 }, at) }));
+    found.sort((a, b) => (a.distance_km ?? 0) - (b.distance_km ?? 0));
+  }
+  found = found.filter(({ z_score }) => request.min_z_score === undefined || (z_score ?? 9) >= request.min_z_score);
+  const page = found.slice(request.offset, request.offset + request.limit);
+  const next = request.offset + request.limit;
+  return { neighbors: page, next_offset: next < found.length ? next : null, n_matches: passing.length, notes: [] };
+}
+
+function galleryOf(name: string, precision: Precision): Gallery {
+  const n = name === "empty" ? 0 : photosOf(1).length;
+  const isPlaceTold = precision === "exact" || precision === "25km";
+  return {
+    name, n_photos: n, n_placed: n, model: { name: "invented", id: "0".repeat(64), dimension: 8, takes_text: true }, precision,
+    can_locate: name !== "empty", can_search_areas: isPlaceTold, is_read_only: false, bbox: n ? [-130, -45, 185 - 360, 60] : null,
+  };
+}
+
+function serveFile(path: string, response: ServerResponse): void {
+  const file = join(DIST, normalize(path === "/" ? "/index.html" : path));
+  try {
+    if (!file.startsWith(DIST)) throw new Error("outside");
+    const content = readFileSync(file);
+    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff" });
+    response.end(content);
+  } catch {
+    response.writeHead(404).end();
+  }
+}
+
+function serveRange(content: Buffer, request: IncomingMessage, response: ServerResponse): void {
+  const asked = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "");
+  if (!asked) return void response.writeHead(200, { "Content-Type": "image/png" }).end(content);
+  const [from, to] = [Number(asked[1]), Math.min(Number(asked[2]), content.length - 1)];
+  response.writeHead(206, { "Content-Range": `bytes ${from}-${to}/${content.length}`, ETag: '"one"' }).end(content.subarray(from, to + 1));
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({ options: { port: { type: "string", default: "8000" }, precision: { type: "string", default: "exact" }, key: { type: "string" } } });
+  const { url } = await serveMock({ precision: values.precision as Precision, key: values.key }, Number(values.port));
+  console.log(`${url}/`);
+}

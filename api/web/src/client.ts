@@ -1,0 +1,84 @@
+/** The service, as functions. Every question can be called off by a signal; failures are `Problem`s. */
+import type {
+  About,
+  Bbox,
+  Cells,
+  Galleries,
+  Gallery,
+  Location,
+  Prior,
+  SearchAnswer,
+  SearchRequest,
+} from "./contract";
+import { Problem, problemOf } from "./problem";
+
+export class Client {
+  constructor(private key: string | null = null) {}
+
+  useKey(key: string | null): void {
+    this.key = key;
+  }
+
+  about(): Promise<About> {
+    return this.json("v1/about");
+  }
+
+  galleries(): Promise<Galleries> {
+    return this.json("v1/galleries");
+  }
+
+  gallery(name: string): Promise<Gallery> {
+    return this.json(`v1/galleries/${encodeURIComponent(name)}`);
+  }
+
+  cells(gallery: string, bbox: Bbox, resolution: number, signal: AbortSignal): Promise<Cells> {
+    const asked = new URLSearchParams({ bbox: bbox.map((x) => x.toFixed(5)).join(","), resolution: `${resolution}` });
+    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/h3?${asked}`, { signal });
+  }
+
+  search(gallery: string, request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {
+    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/search`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(request),
+      signal,
+    });
+  }
+
+  /** Where photos of one place were taken. One is sent as it is, several as a form. */
+  locate(gallery: string, photos: readonly Blob[], prior: Prior, signal: AbortSignal): Promise<Location> {
+    const asked = new URLSearchParams({ prior, surface: "true", n_evidence: "12" });
+    let body: Blob | FormData = photos[0];
+    if (photos.length > 1) {
+      body = new FormData();
+      for (const [i, photo] of photos.entries()) body.append("images", photo, `photo-${i + 1}`);
+    }
+    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/geolocate?${asked}`, { method: "POST", body, signal });
+  }
+
+  /** The bytes of a small picture, from the path that an answer told. */
+  async thumbnail(path: string, sidePx: number, signal: AbortSignal): Promise<Blob> {
+    const address = new URL(path, document.baseURI);
+    if (address.origin !== location.origin) throw new Problem(0, "Not shown", "The picture lies elsewhere.");
+    address.searchParams.set("side_px", String(sidePx));
+    return (await this.ask(address.href, { signal })).blob();
+  }
+
+  private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    return (await this.ask(path, init)).json() as Promise<T>;
+  }
+
+  private async ask(path: string, init: RequestInit): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.key) headers.set("Authorization", `Bearer ${this.key}`);
+    let response: Response;
+    try {
+      response = await fetch(new URL(path, document.baseURI), { ...init, headers, credentials: "same-origin" });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new Problem(0, "The service cannot be reached", "Check the network, or whether the service still runs.");
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+}

@@ -1,0 +1,109 @@
+"""The interface is what the committed document says, and keeps its word whatever is asked (schemathesis)."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi import checks
+from served import make_gallery, open_service, settings_at
+
+from placeprint.api.app import create_app
+from placeprint.api.openapi import openapi_text
+from placeprint.api.serving.service_settings import ServiceSettings
+
+COMMITTED = Path(__file__).parents[2] / "api" / "openapi.json"
+N_EXAMPLES = int(os.environ.get("PLACEPRINT_TEST_EXAMPLES", "12"))
+CHECKS: list[CheckFunction] = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+
+def test_the_committed_document_is_the_one_that_is_served() -> None:
+    assert COMMITTED.read_text() == openapi_text(), "the interface has changed; run: make openapi"
+
+
+def test_every_field_and_parameter_is_described_or_speaks_for_itself() -> None:
+    document = json.loads(openapi_text())
+    assert document["info"]["description"].count("longitude first") == 1
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            assert operation["description"], (verb, path)
+            assert operation["tags"], (verb, path)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    home = make_gallery(tmp_path_factory.mktemp("fuzzed"))
+    given = settings_at(home, precision="exact", deadline_s=60.0)
+    service = open_service(given)
+    app = create_app(given, service)
+    app.state.service = service
+
+    async def without_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        """The application, which is not opened and closed anew for every question."""
+        if scope["type"] != "lifespan":
+            return await app(scope, receive, send)
+        for answer in ("lifespan.startup.complete", "lifespan.shutdown.complete"):
+            await receive()
+            await send({"type": answer})
+
+    yield without_lifespan
+    service.close()
+
+
+def operations() -> list[tuple[str, str]]:
+    document = create_app(ServiceSettings()).openapi()
+    return [(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs]
+
+
+def fuzz(app: Any, verb: str, path: str, n_examples: int) -> None:
+    """Ask an operation much that is allowed and much that is not."""
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
+    operation, n_asked = schema[path][verb], 0
+    for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+
+        @settings(
+            max_examples=n_examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            nonlocal n_asked
+            if "gallery" in (case.path_parameters or {}) and n_asked % 4:
+                case.path_parameters["gallery"] = "trips"  # else hardly any question would reach one
+            if (case.query or {}).get("confirm") == "trips":
+                return
+            n_asked += 1
+            case.call_and_validate(headers={"Host": "127.0.0.1"}, checks=CHECKS)
+
+        with suppress(Unsatisfiable):  # nothing can be asked wrongly where nothing is asked
+            ask()
+    assert n_asked >= 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("verb", "path"), operations())
+def test_an_operation_answers_as_it_is_documented(app: Any, verb: str, path: str) -> None:
+    fuzz(app, verb, path, N_EXAMPLES)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("verb", "path"), operations())
+def test_an_operation_answers_as_it_is_documented_a_thousand_times(app: Any, verb: str, path: str) -> None:
+    fuzz(app, verb, path, 500)
