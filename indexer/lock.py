@@ -55,7 +55,12 @@ class GalleryLock:
 
     def __init__(self, path: Path, *, timeout_s: float, is_shared: bool = False) -> None:
         self._holder = path.with_name(path.name + ".json")
-        self._lock = _SharedLock(path, timeout_s) if is_shared else filelock.FileLock(path, timeout=timeout_s)
+        # Of the process, not of the thread that took it: a service closes in another than it opens in.
+        self._lock = (
+            _SharedLock(path, timeout_s)
+            if is_shared
+            else filelock.FileLock(path, timeout=timeout_s, thread_local=False)
+        )
         self._is_shared = is_shared
 
     def acquire(self) -> None:

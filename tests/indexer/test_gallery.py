@@ -12,6 +12,7 @@ import shutil
 import stat
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -736,3 +737,10 @@ def test_a_folder_without_write_permission_is_known_as_such(filled: np.ndarray, 
             assert len(gallery) == 40
     finally:
         folder.chmod(0o700)
+
+
+def test_a_gallery_is_let_go_from_another_thread_than_it_was_opened_in(settings):
+    with ThreadPoolExecutor(1) as thread:
+        gallery = Gallery.create("trips", fingerprint_of(8), settings=settings)
+        thread.submit(gallery.close).result()
+        thread.submit(Gallery.open, "trips", settings=settings).result().close()
