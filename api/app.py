@@ -71,6 +71,7 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.doorkeeper = Doorkeeper(settings)
     for routes in ROUTES:

@@ -67,8 +67,8 @@ async def embed_images(request: Request, service: Opened, model: ModelName = Non
     that cannot be read is a problem.
     """
     chosen = service.models.get(model)
+    sent = await photos(request, most=MAX_IMAGES)
     async with service.admitted():
-        sent = await photos(request, most=MAX_IMAGES)
         found = await _embedded(service, chosen, sent.contents)
     return _answer(chosen, found)
 

@@ -48,8 +48,8 @@ async def geolocate(
         raise NotOffered(
             "photos are not geolocated here; the operator may allow it with PLACEPRINT_GEOLOCATION=true"
         )
+    sent = await photos(request, most=MAX_PHOTOS)
     async with service.admitted():
-        sent = await photos(request, most=MAX_PHOTOS)
         embeddings = await asyncio.gather(
             *(service.embed_photo(content, gallery.model) for content in sent.contents)
         )

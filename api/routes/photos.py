@@ -83,8 +83,8 @@ async def add_photos(
     Sending a photo again does nothing, or brings what is said of it up to date. The gallery keeps
     embedding, place, time and payload; the picture itself is kept nowhere.
     """
+    sent = await photos(request, most=MAX_PARTS)
     async with service.admitted():
-        sent = await photos(request, most=MAX_PARTS)
         if "facts" in sent.fields:
             told = _facts_of(sent.fields["facts"], len(sent.contents))
         else:

@@ -89,8 +89,8 @@ async def search_by_photo(
     filter = Filter(within=_circle(near, radius_km), where=conditions(where or []))
     precision.check_filter(filter, gallery.cap)
     asked = SearchRequest(limit=limit, offset=offset)
+    content = await one_photo(request)
     async with service.admitted():
-        content = await one_photo(request)
         weighted: list[tuple[float, Question]] = [(1.0, await service.embed_photo(content, gallery.model))]
         if text is not None:
             weighted.append((1.0, await service.embed(gallery.model.embed_texts, text)))

@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics
-from .problems import BodyTooLarge, ForeignHost, SlowBody, log_fault, problem, problem_of
+from .problems import BodyTooLarge, Busy, ForeignHost, SlowBody, log_fault, problem, problem_of
 from .service_settings import is_loopback
 
 log = logging.getLogger("placeprint.service")
@@ -38,6 +38,7 @@ class Door:
         app: what comes after.
         hostnames: names beside loopback's under which the service answers.
         max_body_bytes: of one request.
+        max_bytes_inside: of all requests that are being answered, together.
         body_within_s: seconds within which a body must have come.
         log_format: "text", or "json" for a line of JSON a request.
     """
@@ -48,12 +49,14 @@ class Door:
         *,
         hostnames: Collection[str] = (),
         max_body_bytes: int = 20_000_000,
+        max_bytes_inside: int = 400_000_000,
         body_within_s: float = BODY_WITHIN_S,
         log_format: str = "text",
     ) -> None:
         self._app = app
         self._hostnames = frozenset(hostnames)
         self._max_body_bytes, self._body_within_s = max_body_bytes, body_within_s
+        self._inside = _Inside(max_bytes_inside)
         self._log_format = log_format
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +64,7 @@ class Door:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request, status, start = Request(scope), 0, time.perf_counter()
-        body = _Body(receive, self._max_body_bytes, self._body_within_s)
+        body = _Body(receive, self._max_body_bytes, self._body_within_s, self._inside)
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -90,6 +93,7 @@ class Door:
                 body.refusal = None
                 with suppress(Exception):  # whoever sends too much may be gone
                     await problem_of(refusal, request)(scope, receive, noting)
+            body.let_go()
             self._note(request, scope, status, time.perf_counter() - start)
 
     def _is_ours(self, request: Request) -> bool:
@@ -115,6 +119,13 @@ class Door:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+class _Inside:
+    """Bytes of bodies that are being held."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.n_bytes = most, 0
+
+
 class _Body:
     """The body of a request, counted and timed while it comes in. Bytes over the limit are never kept.
 
@@ -122,12 +133,12 @@ class _Body:
     of their own.
     """
 
-    def __init__(self, receive: Receive, max_bytes: int, within_s: float) -> None:
-        self._receive, self._max_bytes, self._within_s = receive, max_bytes, within_s
+    def __init__(self, receive: Receive, max_bytes: int, within_s: float, inside: _Inside) -> None:
+        self._receive, self._max_bytes, self._within_s, self._inside = receive, max_bytes, within_s, inside
         self._end = asyncio.get_running_loop().time() + within_s
         self._n_bytes = 0
         self._is_complete = False
-        self.refusal: BodyTooLarge | SlowBody | None = None
+        self.refusal: BodyTooLarge | SlowBody | Busy | None = None
 
     def refuses(self, content_length: str) -> bool:
         """Whether a body is refused for the length it declares."""
@@ -147,10 +158,19 @@ class _Body:
             raise self.refusal from None
         if message["type"] == "http.request":
             self._n_bytes += len(message.get("body", b""))
+            self._inside.n_bytes += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
             if self._n_bytes > self._max_bytes:
                 raise self._refuse_size()
+            if self._inside.n_bytes > self._inside.most:
+                metrics.REFUSED.labels("busy").inc()
+                self.refusal = Busy("too much is being sent at once; send it again in a moment")
+                raise self.refusal
         return message
+
+    def let_go(self) -> None:
+        """The request is answered, and what it held is not held any more."""
+        self._inside.n_bytes -= self._n_bytes
 
     def _refuse_size(self) -> BodyTooLarge:
         metrics.REFUSED.labels("size").inc()
