@@ -9,6 +9,7 @@ A new capability is a route here, a schema there, and a view of the page.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ from .routes.page import add_page
 from .serving.callers import Doorkeeper
 from .serving.door import Door
 from .serving.problems import add_problem_handlers
-from .serving.service import Service
+from .serving.service import Kind, Service
 from .serving.service_settings import InvalidSettings, ServiceSettings, read_settings
 
 ROUTES = (
@@ -39,6 +40,14 @@ ROUTES = (
     maps.routes,
     jobs.routes,
 )
+
+
+KINDS: dict[str, Kind] = {"/search": "search", "/geolocate": "locate", "/v1/embed": "embed"}
+"""Which questions are counted together, by a part of their path."""
+
+
+SWITCH_S = 0.001
+"""After so long a thread that computes lets another go on: a search must not wait for a location."""
 
 
 def create_app(settings: ServiceSettings, service: Service | None = None) -> FastAPI:
@@ -56,6 +65,11 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
             yield
         finally:
             await asyncio.to_thread(app.state.service.close)
+
+    def is_full(path: str) -> bool:
+        kind = next((kind for word, kind in KINDS.items() if word in path), None)
+        opened: Service | None = getattr(app.state, "service", None)
+        return kind is not None and opened is not None and opened.is_full(kind)
 
     # The usual pages of documentation load scripts from a public server; /openapi.json is served.
     app = FastAPI(
@@ -84,6 +98,7 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
         hostnames=settings.hostnames if settings.is_local else [*settings.hostnames, settings.host],
         max_body_bytes=int(settings.max_body_mb * 1e6),
         log_format=settings.log_format,
+        is_full=is_full,
     )
     if settings.cors_origins:
         app.add_middleware(
@@ -108,6 +123,7 @@ def run_server(config: Path | None = None, **given: Any) -> None:
     """
     settings = read_settings(config, **given)
     require_keys(settings)
+    sys.setswitchinterval(SWITCH_S)
     # Opened before the server starts: what is wrong with a gallery then comes without a traceback.
     app = create_app(settings, Service(settings))
     loggers = {"placeprint": {"handlers": ["default"], "level": "INFO", "propagate": False}}

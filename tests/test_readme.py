@@ -1,7 +1,11 @@
 """README is true: the demonstration ends with its table, and its commands print what it says."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +94,33 @@ def test_the_python_lines_run(
     assert len(lines) == 5
     assert_says(lines[3], "Russian Federation 25%, Ukraine 13%, Poland 8%")
     assert_says(lines[4], "within 2,500 km of the best point: 78%")
+
+
+def test_the_curl_lines_print_what_they_say(demo: tuple[Path, Answer]) -> None:
+    if not (shutil.which("curl") and shutil.which("jq")):
+        pytest.skip("curl or jq is not here")
+    folder, _ = demo
+    env = {**os.environ, "PLACEPRINT_HOME": "demo/home", "PLACEPRINT_PRECISION": "exact"}
+    command = [sys.executable, "-m", "placeprint.api.cli", "serve", "--gallery", "demo", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = re.search(r"http://\S+:\d+", server.stdout.readline())
+            assert url is not None
+            for line in re.split(r"^\$ ", block("curl"), flags=re.MULTILINE)[1:]:
+                typed, _, expected = line.partition("\n")
+                typed = typed.replace("http://127.0.0.1:8000", url[0])
+                answer = subprocess.run(
+                    typed, shell=True, cwd=folder, capture_output=True, text=True, check=True
+                )
+                assert_says(_spaced(answer.stdout), _spaced(expected))
+        finally:
+            server.terminate()
+
+
+def _spaced(text: str) -> str:
+    """JSON with its signs set apart, so that words and numbers can be told."""
+    return re.sub(r"([\[\]{}:,])", r" \1 ", text)
 
 
 def test_the_python_lines_on_places_print_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:

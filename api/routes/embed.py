@@ -68,7 +68,7 @@ async def embed_images(request: Request, service: Opened, model: ModelName = Non
     """
     chosen = service.models.get(model)
     sent = await photos(request, most=MAX_IMAGES)
-    async with service.admitted():
+    async with service.admitted("embed"):
         found = await _embedded(service, chosen, sent.contents)
     return _answer(chosen, found)
 
@@ -77,8 +77,10 @@ async def embed_images(request: Request, service: Opened, model: ModelName = Non
 async def embed_texts(asked: TextsIn, service: Opened) -> Any:
     """Embed texts into the space of a model's photos."""
     chosen = service.models.get(asked.model)
-    async with service.admitted():
-        found = await asyncio.gather(*(service.embed(chosen.embed_texts, text) for text in asked.texts))
+    async with service.admitted("embed"):
+        found = await asyncio.gather(
+            *(service.embed(chosen.embed_texts, text, is_patient=True) for text in asked.texts)
+        )
     return _answer(chosen, found)
 
 
@@ -86,7 +88,7 @@ async def embed_texts(asked: TextsIn, service: Opened) -> Any:
 async def embed_locations(asked: LocationsIn, service: Opened) -> Any:
     """Embed places, for classifiers of your own: what ships as ``placeprint-location-v1``."""
     lonlat = np.array([(place.lon, place.lat) for place in asked.locations])
-    async with service.admitted():
+    async with service.admitted("embed"):
         encoder = await service.in_locator(service.location_encoder)
         found = await service.in_locator(lambda: encoder.encode(lonlat))
     return EmbeddingsOut(
@@ -104,7 +106,7 @@ async def openai_embeddings(asked: OpenAIRequest, service: Opened) -> Any:
     if asked.dimensions not in (None, chosen.fingerprint.dimension):
         raise InvalidQuestion(f"dimensions: {chosen.name} has {chosen.fingerprint.dimension}, and no others")
     inputs = asked.input if isinstance(asked.input, list) else [asked.input]
-    async with service.admitted():
+    async with service.admitted("embed"):
         found = await asyncio.gather(*(_embedded_input(service, chosen, one) for one in inputs))
     data = [
         OpenAIEmbedding(index=index, embedding=_encoded(embedding, asked.encoding_format))
@@ -117,10 +119,10 @@ async def openai_embeddings(asked: OpenAIRequest, service: Opened) -> Any:
 async def _embedded_input(service: Service, model: ServedModel, one: str | OpenAIImage) -> Any:
     if isinstance(one, OpenAIImage) or one.startswith("data:image/"):
         content = photo_of_base64(one.image if isinstance(one, OpenAIImage) else one)
-        return await service.embed_photo(content, model)
+        return await service.embed_photo(content, model, is_patient=True)
     if len(one) > 10_000:
         raise InvalidQuestion("input: a text of more than 10,000 characters; a photo begins with data:image/")
-    return await service.embed(model.embed_texts, one)
+    return await service.embed(model.embed_texts, one, is_patient=True)
 
 
 def _encoded(embedding: Any, encoding_format: str) -> list[float] | str:
@@ -132,7 +134,8 @@ def _encoded(embedding: Any, encoding_format: str) -> list[float] | str:
 async def _embedded(service: Service, model: ServedModel, contents: list[bytes]) -> list[Any]:
     """Embeddings, or for photos of several that cannot be read the reason."""
     found = await asyncio.gather(
-        *(service.embed_photo(content, model) for content in contents), return_exceptions=len(contents) > 1
+        *(service.embed_photo(content, model, is_patient=True) for content in contents),
+        return_exceptions=len(contents) > 1,
     )
     for one in found:
         if isinstance(one, BaseException) and not isinstance(one, UnreadableImage):

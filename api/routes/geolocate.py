@@ -49,7 +49,7 @@ async def geolocate(
             "photos are not geolocated here; the operator may allow it with PLACEPRINT_GEOLOCATION=true"
         )
     sent = await photos(request, most=MAX_PHOTOS)
-    async with service.admitted():
+    async with service.admitted("locate"):
         embeddings = await asyncio.gather(
             *(service.embed_photo(content, gallery.model) for content in sent.contents)
         )

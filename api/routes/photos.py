@@ -84,7 +84,7 @@ async def add_photos(
     embedding, place, time and payload; the picture itself is kept nowhere.
     """
     sent = await photos(request, most=MAX_PARTS)
-    async with service.admitted():
+    async with service.admitted("embed"):
         if "facts" in sent.fields:
             told = _facts_of(sent.fields["facts"], len(sent.contents))
         else:
@@ -138,7 +138,7 @@ async def thumbnail(
     side_px: Annotated[int, Query(ge=16, le=1024, description="Of the square it fits into, pixels")] = 256,
 ) -> Response:
     """A small picture of a photo, upright, made of its pixels alone: nothing of its file goes out."""
-    async with service.admitted():
+    async with service.admitted("embed"):
         content = await service.in_files(gallery.original, id)
         picture = await service.own_thumbnail(content, side_px)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
@@ -149,9 +149,9 @@ async def _record(
 ) -> tuple[Record, bytes]:
     """A row for the ledger, and the photo itself."""
     sha256 = hashlib.sha256(content).hexdigest()
-    pixels, found = await service.decode(content, gallery.model)
+    pixels, found = await service.decode(content, gallery.model, is_patient=True)
     is_known = gallery.knows(sha256)
-    embedding = None if is_known else await service.embed(gallery.model.embed_pixels, pixels)
+    embedding = None if is_known else await service.embed(gallery.model.embed_pixels, pixels, is_patient=True)
     record = _row(sha256, len(content), facts, found)
     return Record(
         **{**vars(record), "status": "seen" if is_known else "embedded", "embedding": embedding}

@@ -61,7 +61,7 @@ async def search(asked: SearchRequest, service: Opened, gallery: InGallery) -> A
         raise InvalidQuestion("prefer_near: adds to a similarity, so it needs a text, a photo or a vector")
     if asked.queries and all(one.weight < 0.0 for one in asked.queries):
         raise InvalidQuestion("queries: at least one must have a weight above 0, to say what to look for")
-    async with service.admitted():
+    async with service.admitted("search"):
         questions = await asyncio.gather(*(_question(service, gallery, one) for one in asked.queries))
         weighted = [
             (query.weight, question) for query, question in zip(asked.queries, questions, strict=True)
@@ -90,7 +90,7 @@ async def search_by_photo(
     precision.check_filter(filter, gallery.cap)
     asked = SearchRequest(limit=limit, offset=offset)
     content = await one_photo(request)
-    async with service.admitted():
+    async with service.admitted("search"):
         weighted: list[tuple[float, Question]] = [(1.0, await service.embed_photo(content, gallery.model))]
         if text is not None:
             weighted.append((1.0, await service.embed(gallery.model.embed_texts, text)))

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from fastapi import Request
@@ -41,6 +41,7 @@ class Door:
         max_bytes_inside: of all requests that are being answered, together.
         body_within_s: seconds within which a body must have come.
         log_format: "text", or "json" for a line of JSON a request.
+        is_full: whether a request to a path would be sent away as it comes; then its body is not read.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class Door:
         max_bytes_inside: int = 400_000_000,
         body_within_s: float = BODY_WITHIN_S,
         log_format: str = "text",
+        is_full: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._app = app
         self._hostnames = frozenset(hostnames)
         self._max_body_bytes, self._body_within_s = max_body_bytes, body_within_s
         self._inside = _Inside(max_bytes_inside)
-        self._log_format = log_format
+        self._log_format, self._is_full = log_format, is_full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log method, route, status and time of what becomes of it."""
@@ -81,6 +83,10 @@ class Door:
             if not self._is_ours(request):
                 foreign = ForeignHost("this service does not answer under that name (PLACEPRINT_HOSTNAMES)")
                 await problem_of(foreign, request)(scope, receive, noting)
+            elif request.method == "POST" and self._is_full(request.url.path):
+                metrics.REFUSED.labels("busy").inc()
+                busy = Busy("as many such questions as fit are being answered; ask again in a moment")
+                await problem_of(busy, request)(scope, receive, noting)
             elif not body.refuses(request.headers.get("content-length", "0")):
                 await self._app(scope, body.receive, noting)
         except Exception as error:

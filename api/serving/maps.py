@@ -6,6 +6,7 @@ than the cap, and always counted whole: a view that is moved cannot find where i
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ whatever resolution is asked for: cells of H3 do not lie wholly in their parents
 MAX_CELLS = 5000
 MAX_POINTS = 2000
 _ALL = 2_000_000
+_SMALL_VIEW_KM2 = 60e6
 _CELL_DEG = 13.0
 """Of a cell of resolution 0, from its center to its farthest corner, degrees of arc."""
 
@@ -58,13 +60,22 @@ def resolution_for(box: Box, precision: Precision) -> int:
     return min(max(finest, 0), FINEST[precision])
 
 
+Counts = Callable[[int, Filter], Mapping[str, int]]
+"""Numbers of photos by their cell of a stored resolution."""
+
+
+def counts_of(gallery: Gallery) -> Counts:
+    """How to count the photos of a gallery."""
+    return lambda stored, filter: gallery.facet(f"h3_{stored}", filter=filter, limit=_ALL)
+
+
 def count_cells(
-    gallery: Gallery, box: Box | None, resolution: int, *, filter: Filter, precision: Precision
+    counts: Counts, box: Box | None, resolution: int, *, filter: Filter, precision: Precision
 ) -> list[Cell]:
     """Photos by cell, the fullest first; of the cells that touch a view.
 
     Args:
-        gallery: to count in.
+        counts: of a gallery.
         box: the view; None for the whole Earth.
         resolution: of the cells; made coarser where the cap says so.
         filter: which photos count.
@@ -73,12 +84,15 @@ def count_cells(
     resolution = min(resolution, FINEST[precision])
     stored = _COUNTED_FROM.get(precision) or min(one for one in STORED if one >= resolution)
     if box is not None and precision == "exact":  # so wide that the cells below are counted whole
-        filter = replace(filter, within=filter.within or _padded(box, resolution, 2.5))
-    counts: dict[str, int] = {}
-    for fine, n_photos in gallery.facet(f"h3_{stored}", filter=filter, limit=_ALL).items():
+        wide = _padded(box, resolution, 2.5)
+        # The counts of the whole Earth are at hand, and those of a large part of it would take longer.
+        if wide.area_km2 < _SMALL_VIEW_KM2:
+            filter = replace(filter, within=filter.within or wide)
+    found: dict[str, int] = {}
+    for fine, n_photos in counts(stored, filter).items():
         cell = h3.cell_to_parent(fine, resolution) if stored > resolution else fine
-        counts[cell] = counts.get(cell, 0) + n_photos
-    cells = [Cell(cell, n) for cell, n in counts.items()]
+        found[cell] = found.get(cell, 0) + n_photos
+    cells = [Cell(cell, n) for cell, n in found.items()]
     if box is not None:
         touching = _padded(box, resolution, 1.1)
         cells = [cell for cell in cells if _is_in(cell.lonlat, touching)]
@@ -106,14 +120,16 @@ def bounds_of(cells: list[Cell], resolution: int) -> tuple[float, float, float, 
     return _wrapped(after - pad), south, _wrapped(before + pad), north
 
 
-def tile(gallery: Gallery, z: int, x: int, y: int, *, filter: Filter, precision: Precision) -> bytes:
+def tile(
+    gallery: Gallery, z: int, x: int, y: int, *, counts: Counts, filter: Filter, precision: Precision
+) -> bytes:
     """A vector tile: the cells of its view and, where they are few and may be told, the photos.
 
     Layers: ``cells`` (polygons with `cell` and `n_photos`) and ``photos`` (points with `id`).
     """
     box = tile_box(z, x, y)
     resolution = min(max(round((z + 0.5) * 0.75), 0), FINEST[precision])
-    cells = count_cells(gallery, box, resolution, filter=filter, precision=precision)[:MAX_CELLS]
+    cells = count_cells(counts, box, resolution, filter=filter, precision=precision)[:MAX_CELLS]
     layers = [_layer("cells", [_cell_feature(cell, z, x, y) for cell in cells])]
     if precision == "exact":
         inside = replace(filter, within=filter.within or box)

@@ -8,6 +8,7 @@ same encoder goes through it together. A lone question is not kept waiting for c
   whose asker has gone, is dropped.
 - When the thread itself ends, whatever the reason, everyone who waits is told, and `is_alive` is
   false from then on.
+- Those who asked for embeddings alone are patient: a search goes first.
 - Long work of the service itself (`embed_in_background`) is taken up while nobody asks, and every
   `PATIENCE_S` even so.
 """
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from . import metrics
 from .problems import Busy, DeadlinePassed, NotReady, log_fault
 
-MAX_BATCH = 32
+MAX_BATCH = 8  # on a CPU no model gains by more, and the next question need not wait so long
 BACKGROUND_BATCH = 4  # photos, so that a question waits no longer than these take
 PATIENCE_S = 2.0
 STUCK_AFTER_S = 60.0
@@ -57,6 +58,7 @@ class ModelWorker:
     def __init__(self, *, max_waiting: int = 256, max_batch: int = MAX_BATCH) -> None:
         self._max_waiting, self._max_batch = max_waiting, max_batch
         self._questions: deque[_Job] = deque()
+        self._patient: deque[_Job] = deque()
         self._background: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
@@ -75,15 +77,18 @@ class ModelWorker:
     @property
     def n_waiting(self) -> int:
         """Questions in the queue."""
-        return len(self._questions)
+        return len(self._questions) + len(self._patient)
 
-    def submit(self, embed: Embed, input: Any, *, within_s: float) -> "Future[Embedding]":
+    def submit(
+        self, embed: Embed, input: Any, *, within_s: float, is_patient: bool = False
+    ) -> "Future[Embedding]":
         """Queue one input.
 
         Args:
             embed: n inputs -> (n, D). Inputs that are queued with the same function go together.
             input: as the function takes it.
             within_s: seconds after which nobody waits any more.
+            is_patient: whether others may go first.
 
         Returns:
             What will be its embedding, (D,). It may raise what `embed` raises for this input,
@@ -94,7 +99,7 @@ class ModelWorker:
             NotReady: the thread has ended.
         """
         job = _Job(embed, input, time.monotonic() + within_s)
-        self._queue(self._questions, [job], limit=self._max_waiting)
+        self._queue(self._patient if is_patient else self._questions, [job], limit=self._max_waiting)
         return job.future
 
     def embed_in_background(self, embed: Embed, inputs: Sequence[Any]) -> NDArray[np.float32]:
@@ -125,7 +130,7 @@ class ModelWorker:
             if limit is not None and len(queue) + len(jobs) > limit:
                 raise Busy(f"{len(queue)} questions wait for the model; ask again in a moment")
             queue.extend(jobs)
-            metrics.QUEUE_DEPTH.set(len(self._questions))
+            metrics.QUEUE_DEPTH.set(self.n_waiting)
             self._changed.notify()
 
     def _run(self) -> None:
@@ -142,16 +147,13 @@ class ModelWorker:
     def _next_batch(self) -> list[_Job] | None:
         """Jobs that go together, perhaps none that is still wanted; None at the end."""
         with self._changed:
-            while not (self._questions or self._background or self._is_closed):
+            while not (self._questions or self._patient or self._background or self._is_closed):
                 self._changed.wait()
             if self._is_closed:
                 return None
-            has_waited = self._background and time.monotonic() - self._background[0].queued > PATIENCE_S
-            if self._questions and not has_waited:
-                batch = _take(self._questions, self._max_batch)
-            else:
-                batch = _take(self._background, BACKGROUND_BATCH)
-            metrics.QUEUE_DEPTH.set(len(self._questions))
+            queue = self._next_queue()
+            batch = _take(queue, BACKGROUND_BATCH if queue is self._background else self._max_batch)
+            metrics.QUEUE_DEPTH.set(self.n_waiting)
         now = time.monotonic()
         for job in batch:
             if job.deadline < now and job.future.set_running_or_notify_cancel():
@@ -159,6 +161,14 @@ class ModelWorker:
                     DeadlinePassed("the model was too busy to look at this in time; ask again in a moment")
                 )
         return [job for job in batch if job.deadline >= now and job.future.set_running_or_notify_cancel()]
+
+    def _next_queue(self) -> "deque[_Job]":
+        """Whose turn it is: searches, then the patient, then long work; but nobody waits forever."""
+        now = time.monotonic()
+        for queue in (self._background, self._patient):
+            if queue and now - queue[0].queued > PATIENCE_S:
+                return queue
+        return self._questions or self._patient or self._background
 
     def _embed(self, batch: list[_Job]) -> None:
         """Embed a batch; one that fails is halved until the culprit is alone."""
@@ -187,9 +197,10 @@ class ModelWorker:
 
     def _fail_all(self) -> None:
         with self._changed:
-            waiting = [*self._questions, *self._background]
-            self._questions.clear()
-            self._background.clear()
+            queues = (self._questions, self._patient, self._background)
+            waiting = [job for queue in queues for job in queue]
+            for queue in queues:
+                queue.clear()
         for job in waiting:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(NotReady("the model has stopped"))

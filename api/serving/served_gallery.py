@@ -3,7 +3,8 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from ...encoders.areas import Area, Box
 from ...encoders.errors import NotFitted, NothingToLocateWith, UnreadableImage
 from ...encoders.places import describe
 from ...indexer.background import Background
-from ...indexer.explanation import decisive_cells
+from ...indexer.explanation import cell_shares, decisive_cells
 from ...indexer.filters import Filter
 from ...indexer.fitted import Fitted
 from ...indexer.gallery import Gallery, Neighbor
@@ -41,7 +42,8 @@ FUSED_DEPTH = 1000
 PAGE = 200  # photos looked at in one go where places are compared coarsely
 SURFACE_HOLDS = 0.95
 MAX_SURFACE_CELLS = 500
-_N_SAMPLES = 8192
+_N_SAMPLES = 4096
+_COARSE = 3
 _FRESH_S = 5.0
 
 Embedding = NDArray[np.float32]
@@ -71,7 +73,9 @@ class ServedGallery:
         self._background: Background | None = None
         self._locator: Locator | None = None
         self.needs_fitting = False
+        self._prior_shares: tuple[Prior, NDArray[np.float64]] | None = None
         self._counted: tuple[float, dict[str, Any]] | None = None
+        self._cells: dict[int, tuple[float, Mapping[str, int]]] = {}
         self.refresh(may_fit=False)
 
     @property
@@ -101,7 +105,7 @@ class ServedGallery:
             self._locator, self.needs_fitting = None, False
         except NotFitted:  # an older one, if there is any, does meanwhile
             self.needs_fitting = True
-        self._counted = None
+        self._forget_counts()
         metrics.PHOTOS.labels(self.name).set(len(self.gallery))
 
     def close(self) -> None:
@@ -137,7 +141,7 @@ class ServedGallery:
         if self._counted is None or time.monotonic() - self._counted[0] > _FRESH_S:
             n_photos, n_placed = len(self.gallery), self.gallery.count(Filter(is_placed=True))
             cells = maps.count_cells(
-                self.gallery, None, 2, filter=self._told_places(Filter()), precision=self.cap
+                self._cell_counts, None, 2, filter=self._told_places(Filter()), precision=self.cap
             )
             bounds = maps.bounds_of(cells, min(2, maps.FINEST[self.cap]))
             self._counted = time.monotonic(), {
@@ -324,7 +328,7 @@ class ServedGallery:
         )
         fine = min(fine, maps.FINEST[self.cap])
         told = self._told_places(filter)
-        return fine, maps.count_cells(self.gallery, box, fine, filter=told, precision=self.cap)
+        return fine, maps.count_cells(self._cell_counts, box, fine, filter=told, precision=self.cap)
 
     def photos_in(self, box: Box, filter: Filter) -> list[Photo] | None:
         """The photos of a view; None where they are many, or their places are not told."""
@@ -337,7 +341,17 @@ class ServedGallery:
 
     def tile(self, z: int, x: int, y: int) -> bytes:
         """A vector tile."""
-        return maps.tile(self.gallery, z, x, y, filter=self._told_places(Filter()), precision=self.cap)
+        told = self._told_places(Filter())
+        return maps.tile(self.gallery, z, x, y, counts=self._cell_counts, filter=told, precision=self.cap)
+
+    def _cell_counts(self, stored: int, filter: Filter) -> Mapping[str, int]:
+        """Photos by cell. Those of the whole gallery are kept for some seconds: every view asks for them."""
+        if filter != self._told_places(Filter()):
+            return maps.counts_of(self.gallery)(stored, filter)
+        kept = self._cells.get(stored)
+        if kept is None or time.monotonic() - kept[0] > _FRESH_S:
+            kept = self._cells[stored] = time.monotonic(), maps.counts_of(self.gallery)(stored, filter)
+        return kept[1]
 
     # --- geolocation --------------------------------------------------------------------------
 
@@ -378,7 +392,7 @@ class ServedGallery:
             if cap in ("25km", "exact"):
                 place = describe([told["lon"], told["lat"]])[0]
                 told["near"] = None if place.is_remote else place.full_name
-                told["cells"] = [cell._asdict() for cell in decisive_cells(location, locator.prior)]
+                told["cells"] = self._decisive_cells(location, locator)
                 if with_surface:
                     told["surface_resolution"], told["surface"] = surface_cells(location, cap)
             evidence = [
@@ -398,6 +412,12 @@ class ServedGallery:
             model = replace(locator.model, evidence_weights=(), evidence_gate=0.0)
             locator.fitted = Fitted(prior, model)
         return locator
+
+    def _decisive_cells(self, location: Location, locator: Locator) -> list[dict[str, Any]]:
+        if self._prior_shares is None or self._prior_shares[0] is not locator.prior:
+            self._prior_shares = locator.prior, cell_shares(locator.prior.mixture)
+        found = decisive_cells(location, locator.prior, before=self._prior_shares[1])
+        return [cell._asdict() for cell in found]
 
     # --- telling ------------------------------------------------------------------------------
 
@@ -433,7 +453,7 @@ class ServedGallery:
         """Add photos, also to the gallery of the model that a switch leads to."""
         with self.writing:
             self.gallery.add(records)
-            self._counted = None
+            self._forget_counts()
 
     def delete(self, ids: Sequence[str], *, is_erased: bool) -> int:
         """Take photos out, everywhere."""
@@ -443,8 +463,12 @@ class ServedGallery:
                 self.following.gallery.delete(ids, is_erased=is_erased)
             if is_erased:  # what was fitted knows them too
                 self.refresh()
-            self._counted = None
+            self._forget_counts()
         return n_deleted
+
+    def _forget_counts(self) -> None:
+        self._counted = None
+        self._cells = {}
 
     def knows(self, sha256: str) -> bool:
         """Whether a photo of these bytes has an embedding."""
@@ -462,24 +486,35 @@ def surface_cells(location: Location, cap: Precision) -> tuple[int, list[dict[st
         The resolution, and the most probable cells.
     """
     points = location.surface.sample(_N_SAMPLES).tolist()
-    best: tuple[int, list[dict[str, Any]]] = (0, [])
-    for resolution in range(0, maps.FINEST[cap] + 1):
-        counts: dict[str, int] = {}
-        for lon, lat in points:
-            cell = h3.latlng_to_cell(lat, lon, resolution)
-            counts[cell] = counts.get(cell, 0) + 1
+    resolution, kept = _told_cells(points, _COARSE)
+    if len(kept) < 20 and maps.FINEST[cap] > _COARSE:  # it is known well, and can be told finer
+        resolution, kept = _told_cells(points, maps.FINEST[cap])
+    cells = []
+    for cell, n in kept[:MAX_SURFACE_CELLS]:
+        lat, lon = h3.cell_to_latlng(cell)
+        cells.append({"cell": cell, "lon": lon, "lat": lat, "probability": n / len(points)})
+    return resolution, cells
+
+
+def _told_cells(points: list[list[float]], finest: int) -> tuple[int, list[tuple[str, int]]]:
+    """The fullest cells that hold 95 % of some points, and their resolution."""
+    counts = Counter(h3.latlng_to_cell(lat, lon, finest) for lon, lat in points)
+    for resolution in range(finest, -1, -1):
+        if resolution < finest:
+            coarser: Counter[str] = Counter()
+            for cell, n in counts.items():
+                coarser[h3.cell_to_parent(cell, resolution)] += n
+            counts = coarser
         kept, held = [], 0
         for cell, n in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
             if held >= SURFACE_HOLDS * len(points):
                 break
-            lat, lon = h3.cell_to_latlng(cell)
-            kept.append({"cell": cell, "lon": lon, "lat": lat, "probability": n / len(points)})
+            kept.append((cell, n))
             held += n
         # Where nearly every sample has a cell of its own, the cells tell of the samples.
-        if best[1] and (len(kept) > MAX_SURFACE_CELLS or len(counts) > len(points) / 8):
+        if len(kept) <= MAX_SURFACE_CELLS and len(counts) <= len(points) / 8:
             break
-        best = resolution, kept[:MAX_SURFACE_CELLS]
-    return best
+    return resolution, kept
 
 
 def _bare(location: Location) -> dict[str, Any]:

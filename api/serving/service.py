@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ CANARY_AFTER_S = 10.0
 READY_WITHIN_S = 5.0
 Pixels = NDArray[np.uint8]
 Answer = TypeVar("Answer")
+Kind: TypeAlias = Literal["search", "locate", "embed"]
+"""Questions that are counted apart, so that none of the slow ones keeps the quick ones out."""
 
 
 class Service:
@@ -76,12 +78,16 @@ class Service:
         self._locate_thread = ThreadPoolExecutor(1, thread_name_prefix="locate")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._decode_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._patient_decode_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode-more")
         self._decoders: DecodePool | None = None
         self._file_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="files")
         self._own_decoders: DecodePool | None = None  # for files of galleries, which may be of any format
         self._location_encoder: LocationEmbedder | None = None
         self._n_crashes_seen = 0
-        self._n_inside = 0
+        self._n_inside: dict[Kind, int] = {"search": 0, "locate": 0, "embed": 0}
+        self._most_inside: dict[Kind, int] = {
+            "search": settings.max_inside, "locate": settings.max_locating, "embed": settings.max_embedding
+        }  # fmt: skip
         self.jobs = Jobs()
         try:
             self._open()
@@ -115,7 +121,13 @@ class Service:
     def close(self) -> None:
         """End the threads and let go of the galleries."""
         self.jobs.close()
-        for threads in (self._decode_threads, self._file_threads, self._locate_thread, self._write_thread):
+        for threads in (
+            self._decode_threads,
+            self._patient_decode_threads,
+            self._file_threads,
+            self._locate_thread,
+            self._write_thread,
+        ):
             threads.shutdown(cancel_futures=True)
         for pool in (self._decoders, self._own_decoders):
             if pool is not None:
@@ -272,18 +284,22 @@ class Service:
 
     # --- threads ------------------------------------------------------------------------------
 
+    def is_full(self, kind: "Kind") -> bool:
+        """Whether as many questions of a kind as fit are being answered."""
+        return self._n_inside[kind] >= self._most_inside[kind]
+
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
+    async def admitted(self, kind: "Kind") -> AsyncIterator[None]:
         """Count a question in and give it its time, or send it away.
 
         Raises:
-            Busy: as many as fit are being answered.
+            Busy: as many of its kind as fit are being answered.
             DeadlinePassed: it took longer than the operator allows.
         """
-        if self._n_inside >= self.settings.max_inside:
+        if self.is_full(kind):
             metrics.REFUSED.labels("busy").inc()
-            raise Busy(f"{self._n_inside} questions are being answered; ask again in a moment")
-        self._n_inside += 1
+            raise Busy(f"{self._n_inside[kind]} such questions are being answered; ask again in a moment")
+        self._n_inside[kind] += 1
         try:
             async with asyncio.timeout(self.settings.deadline_s):
                 yield
@@ -291,15 +307,17 @@ class Service:
             metrics.REFUSED.labels("deadline").inc()
             raise DeadlinePassed(f"this took longer than {self.settings.deadline_s:g} s") from None
         finally:
-            self._n_inside -= 1
+            self._n_inside[kind] -= 1
 
-    async def decode(self, content: bytes, model: ServedModel) -> tuple[Pixels, PhotoFacts]:
+    async def decode(
+        self, content: bytes, model: ServedModel, *, is_patient: bool = False
+    ) -> tuple[Pixels, PhotoFacts]:
         """A photo as a model sees it, and what its file says of itself.
 
         Raises:
             UnreadableImage: it cannot be decoded, or is of a format that is not taken.
         """
-        return await self._in_decoder(lambda pool: pool.decode(content, model.preprocessing))
+        return await self._in_decoder(lambda pool: pool.decode(content, model.preprocessing), is_patient)
 
     async def own_thumbnail(self, content: bytes, side_px: int) -> bytes:
         """A small JPEG of a photo of a gallery, made of its pixels alone."""
@@ -310,27 +328,30 @@ class Service:
         pool = self._own_decoders
         return await self.in_files(pool.thumbnail, content, side_px)
 
-    async def _in_decoder(self, function: Callable[[DecodePool], Answer]) -> Answer:
+    async def _in_decoder(self, function: Callable[[DecodePool], Answer], is_patient: bool) -> Answer:
         pool = self._decoders
         if pool is None:
             raise NotReady("the service is ending")
         started = time.perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._decode_threads, function, pool)
+            threads = self._patient_decode_threads if is_patient else self._decode_threads
+            return await asyncio.get_running_loop().run_in_executor(threads, function, pool)
         except UnreadableImage as error:
             metrics.DECODE_FAILURES.labels(type(error).__name__).inc()
             raise
         finally:
             metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
 
-    async def embed_photo(self, content: bytes, model: ServedModel) -> NDArray[np.float32]:
+    async def embed_photo(
+        self, content: bytes, model: ServedModel, *, is_patient: bool = False
+    ) -> NDArray[np.float32]:
         """The embedding of a photo, (D,)."""
-        pixels, _ = await self.decode(content, model)
-        return await self.embed(model.embed_pixels, pixels)
+        pixels, _ = await self.decode(content, model, is_patient=is_patient)
+        return await self.embed(model.embed_pixels, pixels, is_patient=is_patient)
 
-    async def embed(self, function: Any, input: Any) -> NDArray[np.float32]:
+    async def embed(self, function: Any, input: Any, *, is_patient: bool = False) -> NDArray[np.float32]:
         """The embedding of one input of a model, (D,)."""
-        future = self.worker.submit(function, input, within_s=self.settings.deadline_s)
+        future = self.worker.submit(function, input, within_s=self.settings.deadline_s, is_patient=is_patient)
         return await asyncio.wrap_future(future)
 
     async def in_store(self, function: Callable[..., Answer], *args: Any) -> Answer:

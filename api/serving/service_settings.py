@@ -92,8 +92,15 @@ class ServiceSettings(Settings):
     decoders: int = Field(2, ge=1, le=64)
     """Processes that decode photos."""
 
-    max_inside: int = Field(32, ge=1, le=10_000)
-    """Questions that are answered at a time; more are sent away with 503."""
+    max_inside: int = Field(2 * (os.cpu_count() or 2), ge=1, le=10_000)
+    """Searches that are answered at a time; more are sent away with 503, to come again in a moment. By
+    default two for each core: with more inside, all of them are slower, and none is done sooner."""
+
+    max_locating: int = Field(4, ge=1, le=1000)
+    """Photos that are geolocated at a time, each of which takes some tenths of a second."""
+
+    max_embedding: int = Field(64, ge=1, le=10_000)
+    """Requests for embeddings, and for photos to be added, that are answered at a time."""
 
     max_waiting: int = Field(256, ge=1, le=100_000)
     """Inputs that may wait for the model."""

@@ -317,8 +317,9 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     assert faults <= {
         "AnotherRun", "DamagedBackup", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
         "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
-        "InvalidProbe", "InvalidSettings", "MissingLabels", "MissingOriginals", "PlaceprintError",
-        "StoreUnavailable",
+        "InvalidProbe", "InvalidSettings", "JobFailed",
+        "MissingLabels", "MissingOriginals", "PlaceprintError",
+        "ServiceProblem", "ServiceUnreachable", "StoreUnavailable",
         "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownProtocol",
         "UnwritableFile", "WrongPhotoSet",
     }  # fmt: skip
@@ -387,7 +388,7 @@ def test_the_process_answers_while_a_photo_is_at_work(
     monkeypatch.setattr(service_module, "READY_WITHIN_S", 0.1)
     monkeypatch.setattr(service_module, "CANARY_AFTER_S", 0.0)
     encoder = ColorEncoder()
-    client, answers = serve(encoder, max_inside=1), []
+    client, answers = serve(encoder, max_locating=1), []
     service: Service = client.app.state.service  # type: ignore[attr-defined]
     owner, name = (encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
     gate = Gate(getattr(owner, name))
@@ -402,7 +403,7 @@ def test_the_process_answers_while_a_photo_is_at_work(
     try:
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == (503 if slow == "model" else 200)
-        busy = by_text(client, "red")
+        busy = client.post(LOCATE, content=picture("red"), headers=JPEG)
         assert is_problem(busy, 503) and busy.headers["retry-after"] == "1"
         assert answers == []
     finally:

@@ -270,7 +270,8 @@ def test_two_hundred_bodies_that_trickle(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "request_text",
-    [b"\x16\x03\x01 hello", b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    [b"\x16\x03\x01 hello", b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n",
+     b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
      b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz"],
 )  # fmt: skip
 def test_what_is_no_http_is_refused(server: Server, request_text: bytes) -> None:

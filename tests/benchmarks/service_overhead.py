@@ -1,0 +1,161 @@
+"""What HTTP adds: one photo located, and one search, beside the same calls in the process.
+
+    python tests/benchmarks/service_overhead.py --home HOME --gallery demo --photos FOLDER --out bench
+
+One client asks one question at a time, over one connection. Right before or after each question, in turn,
+the same is done here on a copy of the gallery: decode, embed, locate, write out the answer, the cells of its
+surface and those that decided; or embed the text and search. The overhead is the difference of the two,
+photo by photo: its median, with the 95 % interval of a bootstrap. The control is the calls in the process
+against themselves.
+
+Targets: 25 ms for a photo located, 3 ms for a search.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from http_load import HOST, SERVE, machine, median, post_json, request, served, service_environment, write
+from rich.console import Console
+from rich.table import Table
+from service_load import TEXTS
+
+from placeprint.api.serving.served_gallery import surface_cells
+from placeprint.encoders.catalog import load_encoder
+from placeprint.indexer.explanation import decisive_cells
+from placeprint.indexer.filters import Filter
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.locator import Locator
+from placeprint.indexer.record import photo_id_of
+from placeprint.indexer.settings import Settings
+
+TARGETS_MS = {"locate": 25.0, "search by text": 3.0, "search by vector": 3.0}
+
+
+class Wire:
+    """A blocking connection: nothing is measured but the service."""
+
+    def __init__(self, port: int) -> None:
+        import socket
+
+        self._socket = socket.create_connection((HOST, port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+
+    def ask(self, sent: bytes) -> Any:
+        """The answer, as JSON."""
+        self._socket.sendall(sent)
+        status, length = self._file.readline().split(b" ")[1], 0
+        while (line := self._file.readline().strip()) != b"":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        body = self._file.read(length)
+        if status != b"200":
+            raise SystemExit(f"{status!r}: {body[:300]!r}")
+        return json.loads(body)
+
+
+def paired(
+    first: Callable[[int], Any], second: Callable[[int], Any], n: int, *, n_warm: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds of two calls for each of n questions, in alternating order."""
+    times = np.empty((n, 2))
+    for number in range(-n_warm, n):
+        calls = ((0, first), (1, second)) if number % 2 else ((1, second), (0, first))
+        for column, call in calls:
+            started = time.perf_counter()
+            call(max(number, 0))
+            times[max(number, 0), column] = 1e3 * (time.perf_counter() - started)
+    return times[:, 0], times[:, 1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--home", type=Path, required=True, help="Where the gallery is.")
+    parser.add_argument("--gallery", default="demo")
+    parser.add_argument("--photos", type=Path, required=True, help="Folder of photos to ask with.")
+    parser.add_argument("--out", type=Path, required=True, help="Folder for service_overhead.json.")
+    parser.add_argument("--n", type=int, default=60, help="Photos located; five times as many searches.")
+    asked = parser.parse_args()
+    console, path = Console(), f"/v1/galleries/{asked.gallery}"
+    results: dict[str, Any] = {"before": machine(), "rows": {}}
+    contents = [file.read_bytes() for file in sorted(asked.photos.glob("*.jpg"))[: asked.n]]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(asked.home, Path(folder) / "home")
+        gallery = Gallery.open(asked.gallery, settings=Settings(home=Path(folder) / "home", qdrant_url=None))
+        encoder = load_encoder(gallery.encoder, weights=gallery.weights)
+        locator = Locator(gallery)
+
+        def embed(content: bytes) -> Any:
+            return encoder.embed_pixels(encoder.preprocessing.read(content)[0][None])[0]
+
+        def others(content: bytes) -> Filter:
+            return Filter(exclude_ids=frozenset({photo_id_of(content)}))
+
+        def locate_here(i: int) -> Any:
+            content = contents[i]
+            location, _ = locator.locate(embed(content), filter=others(content))
+            cells = decisive_cells(location, locator.prior)
+            return json.dumps(location.to_dict()), surface_cells(location, "exact"), cells
+
+        def text_here(i: int) -> Any:
+            return gallery.nearest(encoder.embed_texts([TEXTS[i % len(TEXTS)]])[0], 10, filter=Filter())
+
+        vectors = encoder.embed_texts(list(TEXTS))
+
+        def vector_here(i: int) -> Any:
+            return gallery.nearest(vectors[i % len(TEXTS)], 10, filter=Filter())
+
+        environment = service_environment(asked.home, galleries=json.dumps([asked.gallery]))
+        with served(SERVE, environment) as server:
+            wire = Wire(server.port)
+            located = [request("POST", f"{path}/geolocate", one, "image/jpeg") for one in contents]
+            texts = [post_json(f"{path}/search", {"queries": [{"text": text}]}) for text in TEXTS]
+            by_vector = [
+                post_json(f"{path}/search", {"queries": [{"vector": one}]}) for one in vectors.tolist()
+            ]
+            calls: dict[str, tuple[Callable[[int], Any], Callable[[int], Any], int]] = {
+                "locate": (locate_here, lambda i: wire.ask(located[i]), len(contents)),
+                "search by text": (text_here, lambda i: wire.ask(texts[i % len(texts)]), 5 * asked.n),
+                "search by vector": (
+                    vector_here, lambda i: wire.ask(by_vector[i % len(texts)]), 5 * asked.n
+                ),
+            }  # fmt: skip
+            point = wire.ask(located[0])
+            here = locator.locate(embed(contents[0]), filter=others(contents[0]))[0]
+            if not np.allclose((point["lon"], point["lat"]), (here.lon, here.lat), atol=0.05):
+                raise SystemExit("the service locates elsewhere than the process does")
+            for name, (ours, theirs, n) in calls.items():
+                wire = Wire(server.port)  # the control takes longer than a connection is kept open
+                inside, over_http = paired(ours, theirs, n)
+                again, control = paired(ours, ours, n)
+                results["rows"][name] = {
+                    "in_process_ms": median(inside), "http_ms": median(over_http),
+                    "overhead_ms": median(over_http - inside), "control_ms": median(control - again),
+                    "target_ms": TARGETS_MS[name], "n": n,
+                }  # fmt: skip
+        gallery.close()
+    results["after"] = machine()
+    write(asked.out, "service_overhead", results)
+    table = Table(title="medians, ms")
+    for column in ("", "in process", "over HTTP", "overhead (95 %)", "control", "target"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, row in results["rows"].items():
+        middle, low, high = row["overhead_ms"]
+        table.add_row(
+            name, f"{row['in_process_ms'][0]:.1f}", f"{row['http_ms'][0]:.1f}",
+            f"{middle:.1f} ({low:.1f}–{high:.1f})", f"{row['control_ms'][0]:.1f}", f"{row['target_ms']:g}",
+        )  # fmt: skip
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
