@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from uvicorn.config import LOGGING_CONFIG
 
@@ -46,6 +46,9 @@ KINDS: dict[str, Kind] = {"/search": "search", "/geolocate": "locate", "/v1/embe
 """Which questions are counted together, by a part of their path."""
 
 
+MAX_CONNECTIONS = 512
+"""More are answered 503 at once; each may hold a file handle and a part of a body."""
+
 SWITCH_S = 0.001
 """After so long a thread that computes lets another go on: a search must not wait for a location."""
 
@@ -70,6 +73,14 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
         kind = next((kind for word, kind in KINDS.items() if word in path), None)
         opened: Service | None = getattr(app.state, "service", None)
         return kind is not None and opened is not None and opened.is_full(kind)
+
+    def check_key(request: Request) -> None:
+        doorkeeper: Doorkeeper = app.state.doorkeeper
+        is_open = request.method == "OPTIONS" or not request.url.path.startswith("/v1/") or (
+            request.url.path == "/v1/about"
+        )  # fmt: skip
+        if not is_open and not doorkeeper.knows(request.headers.get("authorization", "")):
+            doorkeeper.refuse(request.client.host if request.client else "-")
 
     # The usual pages of documentation load scripts from a public server; /openapi.json is served.
     app = FastAPI(
@@ -98,6 +109,7 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
         hostnames=settings.hostnames if settings.is_local else [*settings.hostnames, settings.host],
         max_body_bytes=int(settings.max_body_mb * 1e6),
         log_format=settings.log_format,
+        check_key=check_key,
         is_full=is_full,
     )
     if settings.cors_origins:
@@ -138,6 +150,7 @@ def run_server(config: Path | None = None, **given: Any) -> None:
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(settings.deadline_s) + 5,
         backlog=512,
+        limit_concurrency=MAX_CONNECTIONS,
     )
     try:
         _AnnouncedServer(server).run()

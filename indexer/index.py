@@ -10,6 +10,7 @@ is made anew.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -278,7 +279,7 @@ class Index:
         for payload in payloads:
             for key in payload.keys() - live.indexed:
                 kind = index_kind(payload[key])
-                if kind and not key.startswith("_") and len(live.indexed) < MAX_INDEXED_FIELDS:
+                if kind and re.fullmatch(r"[^\W_]\w{0,199}", key) and len(live.indexed) < MAX_INDEXED_FIELDS:
                     live.indexed.add(key)
                     live.store.create_index(key, kind)
 

@@ -36,7 +36,11 @@ def payload_of(record: Record) -> dict[str, Any]:
     """What the store keeps of a ledger's row beside the embedding."""
     payload: dict[str, Any] = json.loads(record.payload)
     # Edge finds no booleans; as texts they are found on every store.
-    payload = {key: str(v).lower() if isinstance(v, bool) else v for key, v in payload.items()}
+    payload = {
+        key: str(v).lower() if isinstance(v, bool) else v
+        for key, v in payload.items()
+        if not key.startswith("_")  # such names are ours
+    }
     payload["_image"] = record.key
     if record.captured_at is not None:
         payload[CAPTURED_AT] = record.captured_at.isoformat()

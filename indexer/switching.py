@@ -129,6 +129,11 @@ def keys_behind(gallery: Gallery, twin: Gallery) -> list[str]:
     return [key for key, entry in list(gallery.state.entries.items()) if not _agree(entry, known.get(key))]
 
 
+def mark_ready(twin: Gallery) -> None:
+    """Decide for a twin: from now on it is the gallery, and `recover` finishes what a kill cuts off."""
+    write_atomically(twin.folder / READY, "")
+
+
 def exchange(name: str, settings: Settings) -> Path:
     """Put a twin in the place of its gallery. Both must be closed.
 
@@ -154,8 +159,13 @@ def recover_all(settings: Settings) -> None:
 def recover(name: str, settings: Settings) -> None:
     """Finish an exchange that a kill has cut off; otherwise nothing happens."""
     place, twin = gallery_folder(name, settings), gallery_folder(name, twin_settings(settings))
-    if not place.exists() and (twin / READY).exists():
+    if (twin / READY).exists():
+        old = twin.with_name(f".old-{name}")
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
         _put(twin, place)
+        Gallery(old, settings).discard()
     if (place / READY).exists():
         (place / READY).unlink()
 

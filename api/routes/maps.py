@@ -50,6 +50,9 @@ async def count_by_cell(
         captured_until=as_utc(captured_until),
         where=conditions(where or []),
     )
+    if filter != Filter():
+        # With the time of one photo as a condition, the count would be that photo's cell.
+        precision.check_place("the cells of some photos", gallery.cap)
     precision.check_filter(filter, gallery.cap)
 
     def count() -> H3Out:

@@ -29,7 +29,8 @@ async def gallery_of(
         yield served
 
 
-InGallery = Annotated[ServedGallery, Depends(gallery_of)]
+# Let go when the route has its answer, not when the last byte has gone out: a reader may be slow.
+InGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
 PhotoId = Annotated[
     str,
     Path(

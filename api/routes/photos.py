@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from ...encoders.errors import UnreadableImage
 from ...encoders.photo import PhotoFacts
@@ -29,6 +29,9 @@ routes = APIRouter(
 )
 
 
+FieldName = Annotated[str, StringConstraints(pattern=r"^[^\W_]\w{0,199}$")]
+
+
 class Facts(Asked):
     """What the sender says of a photo. What is left out is taken from the file's EXIF."""
 
@@ -38,7 +41,7 @@ class Facts(Asked):
     lat: Lat | None = None
     captured_at: datetime | None = None
     group: Annotated[str, Field(max_length=500)] | None = None
-    payload: dict[str, str | int | float | bool] = Field(default_factory=dict, max_length=64)
+    payload: dict[FieldName, str | int | float | bool] = Field(default_factory=dict, max_length=64)
 
 
 _MANY_FACTS = TypeAdapter(list[Facts])
@@ -120,9 +123,9 @@ async def photo(service: Opened, gallery: InGallery, id: PhotoId) -> Any:
 @routes.delete("/{id}", response_model=DeletedOut, dependencies=[Depends(writer)], responses=responses(507))
 async def delete_photo(service: Opened, gallery: InGallery, id: PhotoId, erase: bool = False) -> Any:
     """Take a photo out. With ``erase`` its embedding, place and payload are wiped from all files."""
-    return DeletedOut(
-        n_deleted=await service.write(gallery, lambda served: served.delete([id], is_erased=erase))
-    )
+    n_deleted = await service.write(gallery, lambda served: served.delete([id], is_erased=erase))
+    service.calibrate_if_behind(gallery)
+    return DeletedOut(n_deleted=n_deleted)
 
 
 @routes.get("/{id}/thumbnail", response_class=Response, dependencies=[Depends(reader)], responses={

@@ -50,7 +50,9 @@ async def search(asked: SearchRequest, service: Opened, gallery: InGallery) -> A
 
     Without queries: the photos that pass the filter, in the order of their ids.
     """
-    filter = filter_of(asked.filter)
+    if asked.filter.within is not None or asked.filter.exclude_within is not None:
+        precision.check_place("an area", gallery.cap)
+    filter = await service.in_files(filter_of, asked.filter)  # polygons take time
     precision.check_filter(filter, gallery.cap)
     places = [one.location for one in asked.queries if isinstance(one, LocationQuery)]
     if places:

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
+import shapely
 from pydantic import Field, model_validator
 
 from ...encoders.areas import Area, Box, Circle, Polygon
@@ -12,6 +14,8 @@ Lon: TypeAlias = Annotated[float, Field(ge=-360.0, le=360.0, examples=[139.767])
 Lat: TypeAlias = Annotated[float, Field(ge=-90.0, le=90.0, examples=[35.681])]
 
 MAX_VERTICES = 10_000
+MAX_TANGLED = 60
+"""Vertices of rings that may cross themselves; a bow-tie drawn by hand has some ten."""
 
 
 class Place(Request):
@@ -63,7 +67,9 @@ class PolygonArea(Request):
         return self
 
     def area(self) -> Area:
-        """The area itself."""
+        """The area itself. It may take a while: call it beside the event loop."""
+        if _n_tangled(self.geojson) > MAX_TANGLED:
+            raise InvalidFilter("geojson: its rings cross themselves in many places; simplify them")
         try:
             return Polygon.from_geojson(self.geojson)
         except (TypeError, AttributeError, KeyError, RecursionError):
@@ -80,6 +86,28 @@ class PlaceOut(Answer):
     """Degrees east."""
     lat: float
     """Degrees north."""
+
+
+def _n_tangled(geojson: Any) -> int:
+    """Vertices of rings that cross themselves: to mend them takes time that grows with their square."""
+    n, waiting = 0, [geojson]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list):
+            if item and all(isinstance(one, list) and _is_position(one) for one in item):
+                ring = np.array([one[:2] for one in item], np.float64)
+                ring[:, 0] = np.unwrap(ring[:, 0], period=360.0)
+                if len(ring) > 3 and not shapely.is_simple(shapely.LineString(ring)):
+                    n += len(ring)
+            else:
+                waiting += item
+    return n
+
+
+def _is_position(item: list[Any]) -> bool:
+    return len(item) >= 2 and all(isinstance(one, int | float) and abs(one) < 1e6 for one in item[:2])
 
 
 def count_vertices(geojson: Any) -> int:

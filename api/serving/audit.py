@@ -5,6 +5,7 @@ is not given.
 """
 
 import json
+import logging
 import os
 import threading
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .problems import AuditUnavailable
+
+log = logging.getLogger("placeprint.service")
 
 
 class AuditLog:
@@ -42,7 +45,8 @@ class AuditLog:
                 finally:
                     os.close(handle)
         except OSError as error:
+            log.error("the audit log %s cannot be written: %s", self._path, error.strerror)
             raise AuditUnavailable(
-                f"{self._path}: the audit log cannot be written ({error.strerror}), and without it no photo "
-                "is geolocated. Make room, or let PLACEPRINT_AUDIT_LOG name another file"
+                "the audit log cannot be written, and without it no photo is geolocated; the operator's log "
+                "says why (PLACEPRINT_AUDIT_LOG)"
             ) from None

@@ -34,8 +34,11 @@ class Doorkeeper:
 
     @property
     def needs_key(self) -> bool:
-        """Whether a key is asked for: always beyond this machine, and on it once there are keys."""
-        return not self._is_local or bool(self._ring.keys)
+        """Whether a key is asked for: always beyond this machine, and on it once any was made.
+
+        That stays so when the last one is revoked; without the file of keys nobody is asked again.
+        """
+        return not self._is_local or self._ring.exists
 
     @property
     def has_keys(self) -> bool:
@@ -71,6 +74,20 @@ class Doorkeeper:
             metrics.REFUSED.labels("key").inc()
             raise KeyTooNarrow(f"the key {key.name!r} is for {key.scope}; this needs one for {scope}")
         return key.name if key else ""
+
+    def knows(self, authorization: str) -> bool:
+        """Whether a header shows a key, or none is needed; before a body is read."""
+        kind, _, given = authorization.partition(" ")
+        return not self.needs_key or (kind.lower() == "bearer" and self._ring.find(given.strip()) is not None)
+
+    def refuse(self, address: str) -> None:
+        """Turn away who has no key.
+
+        Raises:
+            KeyRequired: always, unless it comes too often.
+            TooManyRequests: then.
+        """
+        self.admit(None, address, "read")
 
     def _count(self, caller: str) -> None:
         if self._rate is None or self._limiter.hit(self._rate, caller):

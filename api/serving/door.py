@@ -7,19 +7,27 @@ every answer carries, and faults of ours, which come out as problems without a w
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...encoders.errors import PlaceprintError
 from . import metrics
 from .problems import BodyTooLarge, Busy, ForeignHost, SlowBody, log_fault, problem, problem_of
 from .service_settings import is_loopback
 
 log = logging.getLogger("placeprint.service")
+
+GONE = 499
+"""Noted for a request whose sender has gone before it was answered."""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?")
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -41,6 +49,7 @@ class Door:
         max_bytes_inside: of all requests that are being answered, together.
         body_within_s: seconds within which a body must have come.
         log_format: "text", or "json" for a line of JSON a request.
+        check_key: raises what speaks against a request by its headers; then its body is not read.
         is_full: whether a request to a path would be sent away as it comes; then its body is not read.
     """
 
@@ -53,13 +62,14 @@ class Door:
         max_bytes_inside: int = 400_000_000,
         body_within_s: float = BODY_WITHIN_S,
         log_format: str = "text",
+        check_key: Callable[[Request], None] = lambda request: None,
         is_full: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._app = app
         self._hostnames = frozenset(hostnames)
         self._max_body_bytes, self._body_within_s = max_body_bytes, body_within_s
         self._inside = _Inside(max_bytes_inside)
-        self._log_format, self._is_full = log_format, is_full
+        self._log_format, self._check_key, self._is_full = log_format, check_key, is_full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log method, route, status and time of what becomes of it."""
@@ -83,12 +93,16 @@ class Door:
             if not self._is_ours(request):
                 foreign = ForeignHost("this service does not answer under that name (PLACEPRINT_HOSTNAMES)")
                 await problem_of(foreign, request)(scope, receive, noting)
+            elif (refused := self._refused(request)) is not None:
+                await problem_of(refused, request)(scope, receive, noting)
             elif request.method == "POST" and self._is_full(request.url.path):
                 metrics.REFUSED.labels("busy").inc()
                 busy = Busy("as many such questions as fit are being answered; ask again in a moment")
                 await problem_of(busy, request)(scope, receive, noting)
             elif not body.refuses(request.headers.get("content-length", "0")):
                 await self._app(scope, body.receive, noting)
+        except ClientDisconnect:
+            status = GONE  # nobody is there any more to be answered
         except Exception as error:
             if body.refusal is None:
                 log_fault(error)
@@ -103,8 +117,16 @@ class Door:
             self._note(request, scope, status, time.perf_counter() - start)
 
     def _is_ours(self, request: Request) -> bool:
-        host = (request.url.hostname or "").lower().rstrip(".")
+        named = _HOST.fullmatch(request.headers.get("host", "").lower())
+        host = named[1].rstrip(".") if named else ""
         return is_loopback(host) or host in self._hostnames
+
+    def _refused(self, request: Request) -> PlaceprintError | None:
+        try:
+            self._check_key(request)
+        except PlaceprintError as error:
+            return error
+        return None
 
     def _note(self, request: Request, scope: Scope, status: int, seconds: float) -> None:
         # The route as it is declared: an address that was asked for may hold anything.

@@ -74,6 +74,11 @@ class KeyRing:
             self._seen = now
         return self._keys
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file of keys, be there any in it or not."""
+        return self._path.exists()
+
     def find(self, given: str) -> Key | None:
         """The key that a caller shows; None where there is no such key.
 

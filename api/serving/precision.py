@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from ...encoders.areas import Area, Box, Circle, Polygon
 from ...encoders.sphere import great_circle_km
 from ...indexer.filters import Filter
-from ...indexer.gallery import Neighbor
 from ...indexer.photos import Photo
 from .problems import TooPrecise
 
@@ -138,9 +137,8 @@ def check_place(what: str, precision: Precision) -> None:
         )
 
 
-def is_coarsely_within(neighbor: Neighbor, area: Area) -> bool:
+def is_coarsely_within(photo: Photo, area: Area) -> bool:
     """Whether the center of a photo's cell lies in an area. Ask among all within `widened(area)`."""
-    photo = neighbor.photo
     if photo.lon is None or photo.lat is None:
         return False
     return bool(area.contains(np.array(_cell_center(photo.lon, photo.lat))))

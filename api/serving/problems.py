@@ -155,6 +155,13 @@ STATUS: dict[type[PlaceprintError], int] = {
 }
 """What is not in this table is a fault of the service: 500, without a word of what happened."""
 
+_SAID: dict[type[PlaceprintError], str] = {
+    GalleryLocked: "another process works on this gallery; ask again when it is done",
+    ReadOnlyGallery: "this gallery may be searched here, but not changed",
+    WeightsUnavailable: "the weights of this model are not on the server",
+}
+"""What is told of errors whose own words name files of the server."""
+
 MEDIA_TYPE = "application/problem+json"
 
 SCHEMA = {
@@ -242,7 +249,7 @@ def problem_of(error: PlaceprintError, request: Request) -> JSONResponse:
     return problem(
         STATUS[listed[0]],
         kind=f"urn:placeprint:{listed[0].__name__}",
-        detail=str(error),
+        detail=_SAID.get(listed[0], str(error)),
         instance=request.url.path,
         headers=retry,
     )

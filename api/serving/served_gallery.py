@@ -13,21 +13,29 @@ import h3
 import numpy as np
 from numpy.typing import NDArray
 
-from ...encoders.areas import Area, Box
+from ...encoders.areas import Box, Circle
 from ...encoders.errors import NotFitted, NothingToLocateWith, UnreadableImage
 from ...encoders.places import describe
 from ...indexer.background import Background
 from ...indexer.explanation import cell_shares, decisive_cells
 from ...indexer.filters import Filter
 from ...indexer.fitted import Fitted
-from ...indexer.gallery import Gallery, Neighbor
+from ...indexer.gallery import Gallery
 from ...indexer.geolocate import Location
 from ...indexer.held_out import K
 from ...indexer.locator import Locator
 from ...indexer.originals import read_original
 from ...indexer.photos import Photo
 from ...indexer.prior import Prior
-from ...indexer.ranking import Ranked, Wish, by_similarity, fused, nearest_and_near, nearest_to_place
+from ...indexer.ranking import (
+    FARTHEST_KM,
+    Ranked,
+    Wish,
+    by_similarity,
+    fused,
+    nearest_and_near,
+    nearest_to_place,
+)
 from ...indexer.record import Record, photo_id
 from ...indexer.reference import PriorName
 from . import maps, metrics, precision
@@ -49,6 +57,7 @@ _FRESH_S = 5.0
 Embedding = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 Stage = Callable[[str], None]
+Keep = Callable[[Photo], bool]
 
 
 class ServedGallery:
@@ -70,6 +79,7 @@ class ServedGallery:
         self.writing = threading.RLock()
         self.following: ServedGallery | None = None  # the same photos by another model, while switching
         self.n_users = 0
+        self.n_added = 0  # since the last refresh
         self._background: Background | None = None
         self._locator: Locator | None = None
         self.needs_fitting = False
@@ -97,6 +107,7 @@ class ServedGallery:
             progress: told the photos done and their number while fitting.
             stage: told what comes after the photos.
         """
+        self.n_added = 0
         self._background = Background.of(self.gallery)
         try:
             self._locator = self._opened_locator(may_fit, progress, stage)
@@ -127,6 +138,11 @@ class ServedGallery:
     def switching_to(self) -> str | None:
         """The model that a running switch leads to."""
         return self.following.model.name if self.following is not None else None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much has come in that what is known of the gallery as a whole is out of date."""
+        return self.needs_fitting or self.n_added > max(20, 0.1 * len(self.gallery))
 
     def move_to(self, gallery: Gallery) -> None:
         """Go on with the same gallery opened elsewhere, while nobody asks."""
@@ -222,18 +238,23 @@ class ServedGallery:
         with metrics.SEARCH_SECONDS.labels(kind).time():
             if filter.within is not None or filter.exclude_within is not None or filter.where:
                 filter = self._told_places(filter)
+            keep: Keep = lambda photo: True  # noqa: E731
+            if self.cap == "25km" and filter.within is not None:
+                # No exact edge of an area reaches the store: moved about, it would find each photo.
+                area, filter = filter.within, replace(filter, within=precision.widened(filter.within))
+                keep = lambda photo: precision.is_coarsely_within(photo, area)  # noqa: E731
             if not asked:
-                found = list(itertools.islice(self.gallery.find(filter, limit=offset + k), offset, None))
-                return [Ranked(photo, 0.0) for photo in found], None
+                passing = (photo for photo in self.gallery.find(filter) if keep(photo))
+                return [Ranked(photo, 0.0) for photo in itertools.islice(passing, offset, offset + k)], None
             vectors = [(weight, one) for weight, one in asked if not isinstance(one, tuple)]
             if len(asked) == 1 and not vectors:
                 ((lon, lat),) = (one for _, one in asked)
-                return self._nearest_to(float(lon), float(lat), k, filter, offset), None
+                return self._nearest_to(float(lon), float(lat), k, filter, offset, keep), None
             if by_rankings or len(vectors) < len(asked):
-                rankings = [(weight, self._ranking(one, filter, wish)) for weight, one in asked]
+                rankings = [(weight, self._ranking(one, filter, wish, keep)) for weight, one in asked]
                 return fused(rankings, k, offset=offset), _combined(vectors) if vectors else None
             together = _combined(vectors)
-            return self._alike(together, k, filter, wish, offset), together
+            return self._alike(together, k, filter, wish, offset, keep), together
 
     def z_scores(self, embedding: Embedding | None, found: Sequence[Ranked]) -> list[float | None]:
         """How far each photo stands above random ones, see `Background`."""
@@ -245,59 +266,65 @@ class ServedGallery:
         return nothing if z_scores is None else [float(z) for z in z_scores]
 
     def _ranking(
-        self, one: "Embedding | tuple[float, float]", filter: Filter, wish: Wish | None
+        self, one: "Embedding | tuple[float, float]", filter: Filter, wish: Wish | None, keep: "Keep"
     ) -> list[Ranked]:
         if isinstance(one, tuple):
-            return self._nearest_to(one[0], one[1], FUSED_DEPTH, filter, 0)
-        return self._alike(one, FUSED_DEPTH, filter, wish, 0)
+            return self._nearest_to(one[0], one[1], FUSED_DEPTH, filter, 0, keep)
+        return self._alike(one, FUSED_DEPTH, filter, wish, 0, keep)
 
     def _alike(
-        self, embedding: Embedding, k: int, filter: Filter, wish: Wish | None, offset: int
+        self, embedding: Embedding, k: int, filter: Filter, wish: Wish | None, offset: int, keep: "Keep"
     ) -> list[Ranked]:
         if wish is not None:
+            filter = self._sensitive.hidden(filter)
             if self.cap != "exact":
-                return self._coarsely_near(embedding, wish, k, filter, offset)
-            return nearest_and_near(
-                self.gallery, embedding, wish, k, filter=self._sensitive.hidden(filter), offset=offset
-            )
-        if filter.within is not None and self.cap == "25km":
-            return self._coarsely_within(embedding, k, filter, filter.within, offset)
+                return self._coarsely_near(embedding, wish, k, filter, offset, keep)
+            return nearest_and_near(self.gallery, embedding, wish, k, filter=filter, offset=offset)
+        if self.cap == "25km" and filter.within is not None:
+            return self._coarsely_within(embedding, k, filter, offset, keep)
         return by_similarity(self.gallery.nearest(embedding, k, filter=filter, offset=offset))
 
-    def _nearest_to(self, lon: float, lat: float, k: int, filter: Filter, offset: int) -> list[Ranked]:
+    def _nearest_to(
+        self, lon: float, lat: float, k: int, filter: Filter, offset: int, keep: "Keep"
+    ) -> list[Ranked]:
         filter = self._sensitive.hidden(replace(filter, is_placed=True))
         if self.cap == "exact":
             return nearest_to_place(self.gallery, lon, lat, k, filter=filter, offset=offset)
-        # By the centers of cells: an order by exact distances would tell of exact places.
-        deep = nearest_to_place(self.gallery, lon, lat, offset + k + PAGE, filter=filter)
-        coarse = [
-            (precision.coarse_distance_km(one.photo, lon, lat), one.photo.id, one.photo) for one in deep
-        ]
-        ordered = sorted(coarse)[offset : offset + k]
-        return [Ranked(photo, -km, None, km) for km, _, photo in ordered]
+        # By the centers of cells, and among all photos that may be among the first by these: what is
+        # told depends on centers alone.
+        wanted = offset + k
+        deep = nearest_to_place(self.gallery, lon, lat, wanted, filter=filter)
+        if len(deep) == wanted:
+            radius_km = (deep[-1].distance_km or 0.0) + 2.0 * precision.MARGIN_KM
+            filter = replace(filter, near=Circle(lon, lat, min(radius_km, FARTHEST_KM)))
+        coarse = sorted(
+            (precision.coarse_distance_km(photo, lon, lat), photo.id, photo)
+            for photo in self.gallery.find(filter)
+            if keep(photo)
+        )
+        return [Ranked(photo, -km, None, km) for km, _, photo in coarse[offset:wanted]]
 
     def _coarsely_near(
-        self, embedding: Embedding, wish: Wish, k: int, filter: Filter, offset: int
+        self, embedding: Embedding, wish: Wish, k: int, filter: Filter, offset: int, keep: "Keep"
     ) -> list[Ranked]:
         """As `nearest_and_near`, by the centers of cells, among the most similar photos."""
-        near = self.gallery.nearest(embedding, FUSED_DEPTH, filter=self._sensitive.hidden(filter))
         ranked = []
-        for one in near:
-            km = precision.coarse_distance_km(one.photo, wish.lon, wish.lat)
-            ranked.append(Ranked(one.photo, one.similarity + wish.bonus(km), one.similarity, km))
+        for one in self.gallery.nearest(embedding, FUSED_DEPTH, filter=filter):
+            if keep(one.photo):
+                km = precision.coarse_distance_km(one.photo, wish.lon, wish.lat)
+                ranked.append(Ranked(one.photo, one.similarity + wish.bonus(km), one.similarity, km))
         return sorted(ranked, key=lambda one: (-one.score, one.photo.id))[offset : offset + k]
 
     def _coarsely_within(
-        self, embedding: Embedding, k: int, filter: Filter, area: Area, offset: int
+        self, embedding: Embedding, k: int, filter: Filter, offset: int, keep: "Keep"
     ) -> list[Ranked]:
-        wide = replace(filter, within=precision.widened(area))
-        found: list[Neighbor] = []
-        for start in itertools.count(0, PAGE):
-            page = self.gallery.nearest(embedding, PAGE, filter=wide, offset=start)
-            found += [one for one in page if precision.is_coarsely_within(one, area)]
-            if len(found) >= offset + k or len(page) < PAGE:
-                break
-        return by_similarity(found[offset : offset + k])
+        depth = PAGE
+        while True:
+            page = self.gallery.nearest(embedding, depth, filter=filter)
+            found = [one for one in page if keep(one.photo)]
+            if len(found) >= offset + k or len(page) < depth:
+                return by_similarity(found[offset : offset + k])
+            depth *= 4
 
     def _told_places(self, filter: Filter) -> Filter:
         return self._sensitive.hidden(filter)
@@ -377,7 +404,9 @@ class ServedGallery:
             NothingToLocateWith: no photo of the gallery has a place.
         """
         with metrics.LOCATE_SECONDS.time():
-            locator = self._locator or Locator(self.gallery, may_fit=False)
+            locator = self._locator or self._opened_locator(
+                False, lambda done, total: None, lambda what: None
+            )
             others = self._sensitive.hidden(Filter(exclude_ids=exclude_ids))
             near = self.gallery.locate_neighbors(embedding, K, filter=others)
             coarse = replace(near, lonlat=precision.coarse_lonlat(near.lonlat, self.cap))
@@ -453,6 +482,7 @@ class ServedGallery:
         """Add photos, also to the gallery of the model that a switch leads to."""
         with self.writing:
             self.gallery.add(records)
+            self.n_added += len(records)
             self._forget_counts()
 
     def delete(self, ids: Sequence[str], *, is_erased: bool) -> int:
@@ -461,8 +491,9 @@ class ServedGallery:
             n_deleted = self.gallery.delete(ids, is_erased=is_erased)
             if self.following is not None:
                 self.following.gallery.delete(ids, is_erased=is_erased)
-            if is_erased:  # what was fitted knows them too
-                self.refresh()
+            if is_erased:  # what was fitted knew them too
+                self._locator = None
+                self.refresh(may_fit=False)
             self._forget_counts()
         return n_deleted
 

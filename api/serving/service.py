@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -30,12 +30,12 @@ from ...encoders.preprocessing import Preprocessing
 from ...encoders.upload_limits import UploadLimits
 from ...indexer.gallery import Gallery
 from ...indexer.record import Record, Status
-from ...indexer.switching import exchange, fill, keys_behind, recover_all
+from ...indexer.switching import exchange, fill, keys_behind, mark_ready, recover_all
 from . import metrics, work
 from .audit import AuditLog
 from .jobs import Jobs
 from .model_worker import ModelWorker
-from .models import LoadEncoder, Models, ServedModel
+from .models import BackgroundEncoder, LoadEncoder, Models, ServedModel
 from .problems import Busy, Conflict, DeadlinePassed, NotReady
 from .sensitive import SensitiveAreas
 from .served_gallery import ServedGallery
@@ -45,6 +45,11 @@ from .url_fetch import UrlFetcher
 log = logging.getLogger("placeprint.service")
 
 CANARY_AFTER_S = 10.0
+MAX_ROUNDS = 5
+CANCELED_WITHIN_S = 15.0
+UNUSED_WITHIN_S = 60.0
+"""So long is waited for questions under way before a gallery is let go."""
+
 READY_WITHIN_S = 5.0
 Pixels = NDArray[np.uint8]
 Answer = TypeVar("Answer")
@@ -103,12 +108,14 @@ class Service:
         for name in names:
             try:
                 self.open_gallery(name)
-            except PlaceprintError as error:
-                if name in self.settings.galleries or len(names) == 1:
+            except Exception as error:
+                if isinstance(error, PlaceprintError) and (
+                    name in self.settings.galleries or len(names) == 1
+                ):
                     raise
                 # One of many that is broken or in use must not keep the others from being served.
                 self.n_unavailable += 1
-                log.warning("gallery %s is not served: %s", name, error)
+                log.warning("gallery %s is not served: %s %s", name, type(error).__name__, error)
         self._decoders = DecodePool(
             Preprocessing(size=224),
             workers=self.settings.decoders,
@@ -166,9 +173,14 @@ class Service:
             gallery.close()
             raise
         self.galleries[name] = served
-        if served.needs_fitting and not gallery.is_read_only:
-            self.jobs.start("calibrate", name, work.calibrating(self, name))
+        self.calibrate_if_behind(served)
         return served
+
+    def calibrate_if_behind(self, served: ServedGallery) -> None:
+        """Queue a job that brings up to date what is known of a gallery as a whole, where it is not."""
+        if served.is_behind and not served.gallery.is_read_only:
+            with suppress(Conflict):  # it is queued already
+                self.jobs.start("calibrate", served.name, work.calibrating(self, served.name))
 
     def create_gallery(self, name: str, model: str) -> ServedGallery:
         """Make a gallery and serve it.
@@ -187,7 +199,13 @@ class Service:
 
     async def delete_gallery(self, served: ServedGallery) -> None:
         """Delete a gallery, with all that is known of its photos; the photos' own files stay."""
-        if any(job.gallery == served.name and not job.is_over for job in self.jobs):
+        for job in self.jobs:
+            if job.gallery == served.name and job.kind == "calibrate":  # what it fits is not wanted any more
+                self.jobs.cancel(job.id)
+        end = time.monotonic() + CANCELED_WITHIN_S
+        while self._works_on(served) == {"calibrate"} and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        if self._works_on(served):
             raise Conflict(f"a job works on gallery {served.name!r}; cancel it first")
         self._require_current(served)
         del self.galleries[served.name]
@@ -201,8 +219,13 @@ class Service:
 
     async def _unused(self, served: ServedGallery, *, own: int = 0) -> None:
         """Wait until nobody but the caller asks a gallery that is not served any more."""
-        while served.n_users > own:
+        end = time.monotonic() + UNUSED_WITHIN_S
+        while served.n_users > own and time.monotonic() < end:
             await asyncio.sleep(0.02)
+
+    def _works_on(self, served: ServedGallery) -> set[str]:
+        """Kinds of the jobs that wait for a gallery or work on it."""
+        return {job.kind for job in self.jobs if job.gallery == served.name and not job.is_over}
 
     def _require_current(self, served: ServedGallery) -> None:
         if self.galleries.get(served.name) is not served:
@@ -219,9 +242,18 @@ class Service:
             following: its twin by the new one, filled.
             may_miss: ids of photos that the new model could not look at.
         """
-        while not self._write_thread.submit(self._hand_over, served, following, may_miss).result():
-            fill(served.gallery, following.gallery, following.model.encoder, leave_out_missing=True)
-        while served.n_users:
+        for _ in range(MAX_ROUNDS):
+            if self._write_thread.submit(self._hand_over, served, following, may_miss).result():
+                break
+            encoder = BackgroundEncoder(following.model, self.worker)
+            fill(served.gallery, following.gallery, encoder, leave_out_missing=True)
+        else:
+            raise Conflict(
+                f"photos came into gallery {served.name!r} meanwhile that the new model cannot look at; "
+                "their files are not at hand. Switch again, and leave out what is missing"
+            )
+        end = time.monotonic() + UNUSED_WITHIN_S
+        while served.n_users and time.monotonic() < end:
             time.sleep(0.02)
         served.following = None
         with self._paused():
@@ -237,6 +269,7 @@ class Service:
         behind = keys_behind(served.gallery, following.gallery)
         if any(entries[key].id not in may_miss for key in behind):
             return False
+        mark_ready(following.gallery)  # from here on a kill leads forward: what is written goes to the twin
         self.galleries[served.name] = following
         return True
 
@@ -270,6 +303,7 @@ class Service:
         """Add photos to a gallery, and to that of the model that a switch leads to."""
         records = [record for record, _ in photos]
         await self.write(served, lambda gallery: gallery.add(records))
+        self.calibrate_if_behind(served)
         following = served.following
         if following is None:
             return

@@ -150,8 +150,9 @@ class ServiceSettings(Settings):
     def _is_reachable(self) -> "ServiceSettings":
         if not self.is_local and not self.hostnames and not _is_plain_address(self.host):
             raise ValueError(
-                f"hostnames: listening at {self.host}, say under which names others reach the service, "
-                "for example PLACEPRINT_HOSTNAMES='[\"photos.example.org\"]'"
+                f"PLACEPRINT_HOSTNAMES: listening at {self.host}, say under which names others reach the "
+                "service, for example PLACEPRINT_HOSTNAMES='[\"photos.example.org\"]'; or listen at 127.0.0.1, "
+                "for this machine only"
             )
         return self
 
@@ -207,7 +208,7 @@ def _fault(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{name.lower()}: there is no such setting"
     said = fault["msg"].removeprefix("Value error, ")
-    return f"PLACEPRINT_{name}: {said}" if name else f"PLACEPRINT_{said[:1].upper()}{said[1:]}"
+    return f"PLACEPRINT_{name}: {said}" if name else said
 
 
 def is_loopback(host: str) -> bool:

@@ -315,7 +315,7 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
 
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
-        "AnotherRun", "DamagedBackup", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
+        "AnotherRun", "DamagedArchive", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
         "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
         "InvalidProbe", "InvalidSettings", "JobFailed",
         "MissingLabels", "MissingOriginals", "PlaceprintError",

@@ -147,8 +147,8 @@ def test_no_place_lies_farther_from_the_center_of_its_cell_than_the_margin(rng: 
 def test_a_circle_at_25_km_takes_cells_whole() -> None:
     lat, lon = h3.cell_to_latlng(h3.latlng_to_cell(TOKYO["lat"], TOKYO["lon"], 4))
     beside = Circle(TOKYO["lon"], TOKYO["lat"], 0.001)  # the photo is in it, the center of its cell is not
-    assert not is_coarsely_within(found(), beside)
-    assert is_coarsely_within(found({"lon": lon + 0.1, "lat": lat}), Circle(lon, lat, 0.001))
+    assert not is_coarsely_within(found().photo, beside)
+    assert is_coarsely_within(found({"lon": lon + 0.1, "lat": lat}).photo, Circle(lon, lat, 0.001))
 
 
 @pytest.mark.parametrize("precision", ["country", "region"])
@@ -232,7 +232,11 @@ def answers(home: Path, lonlat: np.ndarray) -> str:
                 ask(embeddings[0], Filter(within=Circle(lon, lat, radius_km)))
                 ask(embeddings[0], Filter(), Wish(lon, lat, radius_km, 0.5))
         for lon, lat in places:
-            ask(embeddings[0], Filter(within=Box(lon - 0.4, lat - 0.3, lon + 0.7, lat + 0.9)))
+            box = Filter(within=Box(lon - 0.4, lat - 0.3, lon + 0.7, lat + 0.9))
+            ask(embeddings[0], box)
+            ask(None, box)
+            ask((lon + 1.0, lat), box)
+            ask(embeddings[0], box, Wish(lon, lat, 50.0, 0.5))
             ask((lon, lat), Filter())
         told += [
             gallery.cells(Box(lon - 0.5, lat - 0.5, lon + 0.5, lat + 0.5), None, Filter())
