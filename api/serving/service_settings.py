@@ -151,8 +151,8 @@ class ServiceSettings(Settings):
         if not self.is_local and not self.hostnames and not _is_plain_address(self.host):
             raise ValueError(
                 f"PLACEPRINT_HOSTNAMES: listening at {self.host}, say under which names others reach the "
-                "service, for example PLACEPRINT_HOSTNAMES='[\"photos.example.org\"]'; or listen at 127.0.0.1, "
-                "for this machine only"
+                "service, for example PLACEPRINT_HOSTNAMES='[\"photos.example.org\"]'; or listen at "
+                "127.0.0.1, for this machine only"
             )
         return self
 
