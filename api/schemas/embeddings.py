@@ -8,7 +8,7 @@ from .base import Answer, Request
 from .places import Place
 
 MAX_TEXTS = 256
-MAX_LOCATIONS = 10_000
+MAX_LOCATIONS = 2000
 MAX_IMAGES = 64
 
 

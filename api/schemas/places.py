@@ -13,7 +13,7 @@ from .base import Answer, Request
 Lon: TypeAlias = Annotated[float, Field(ge=-360.0, le=360.0, examples=[139.767])]
 Lat: TypeAlias = Annotated[float, Field(ge=-90.0, le=90.0, examples=[35.681])]
 
-MAX_VERTICES = 10_000
+MAX_VERTICES = 5_000
 MAX_TANGLED = 60
 """Vertices of rings that may cross themselves; a bow-tie drawn by hand has some ten."""
 
@@ -58,7 +58,7 @@ class PolygonArea(Request):
 
     kind: Literal["polygon"] = "polygon"
     geojson: dict[str, Any]
-    """A Polygon, a MultiPolygon, or a Feature or collection of them; 10,000 vertices at most."""
+    """A Polygon, a MultiPolygon, or a Feature or collection of them; 5,000 vertices at most."""
 
     @model_validator(mode="after")
     def _is_not_endless(self) -> "PolygonArea":

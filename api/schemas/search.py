@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 from .base import Answer, Request
 from .places import AnyArea, Lat, Lon, Place
 
-MAX_QUERIES = 16
+MAX_QUERIES = 8
+MAX_LOCATION_QUERIES = 2
+MAX_EXCLUDED = 1000
 MAX_LIMIT = 500
 MAX_DEPTH = 10_000
 
@@ -85,7 +87,7 @@ class FilterIn(Request):
     """Fields of the photos' payload: equal to a value, or to one of several."""
     is_placed: bool | None = None
     """Only photos whose place is known, or only those whose place is not."""
-    exclude_ids: Annotated[list[str], Field(max_length=10_000)] = Field(default_factory=list)
+    exclude_ids: Annotated[list[str], Field(max_length=MAX_EXCLUDED)] = Field(default_factory=list)
 
 
 class PreferNear(Request):
@@ -122,6 +124,9 @@ class SearchRequest(Request):
 
     @model_validator(mode="after")
     def _is_within_depth(self) -> "SearchRequest":
+        n_locations = sum(isinstance(one, LocationQuery) for one in self.queries)
+        if n_locations > MAX_LOCATION_QUERIES:
+            raise ValueError(f"queries: at most {MAX_LOCATION_QUERIES} locations; ask for the others apart")
         if self.limit + self.offset > MAX_DEPTH:
             raise ValueError(f"limit + offset is more than {MAX_DEPTH:,}; narrow the filter instead")
         return self

@@ -41,7 +41,7 @@ from ...indexer.reference import PriorName
 from . import maps, metrics, precision
 from .models import ServedModel
 from .precision import Precision
-from .problems import InvalidQuestion, UnknownPhoto
+from .problems import Busy, InvalidQuestion, TooPrecise, UnknownPhoto
 from .sensitive import SensitiveAreas
 
 FUSED_DEPTH = 1000
@@ -155,7 +155,8 @@ class ServedGallery:
     def describe(self) -> dict[str, Any]:
         """Numbers of photos and where they lie, counted anew every few seconds."""
         if self._counted is None or time.monotonic() - self._counted[0] > _FRESH_S:
-            n_photos, n_placed = len(self.gallery), self.gallery.count(Filter(is_placed=True))
+            n_photos = len(self.gallery)
+            n_placed = self.gallery.count(self._told_places(Filter(is_placed=True)))
             cells = maps.count_cells(
                 self._cell_counts, None, 2, filter=self._told_places(Filter()), precision=self.cap
             )
@@ -236,8 +237,7 @@ class ServedGallery:
         """
         kind = "area" if filter.within or wish else "payload" if filter.where else "none"
         with metrics.SEARCH_SECONDS.labels(kind).time():
-            if filter.within is not None or filter.exclude_within is not None or filter.where:
-                filter = self._told_places(filter)
+            filter = self._visible(filter)
             keep: Keep = lambda photo: True  # noqa: E731
             if self.cap == "25km" and filter.within is not None:
                 # No exact edge of an area reaches the store: moved about, it would find each photo.
@@ -326,14 +326,26 @@ class ServedGallery:
                 return by_similarity(found[offset : offset + k])
             depth *= 4
 
+    def _visible(self, filter: Filter) -> Filter:
+        """A filter that tells nothing of photos in sensitive areas.
+
+        Raises:
+            TooPrecise: it asks which photos have a place, and the answer would tell which lie there.
+        """
+        if filter.is_placed is not None and self._sensitive.area is not None:
+            raise TooPrecise(
+                "is_placed: there are areas here of which no place is told, and this would tell which photos "
+                "lie in one"
+            )
+        is_by_place = filter.within is not None or filter.exclude_within is not None
+        return self._told_places(filter) if is_by_place or filter.where.keys() - {"year", "month"} else filter
+
     def _told_places(self, filter: Filter) -> Filter:
         return self._sensitive.hidden(filter)
 
     def count(self, filter: Filter) -> int:
         """How many photos pass a filter, those in sensitive areas left out where it speaks of places."""
-        if filter.within is not None or filter.exclude_within is not None or filter.where:
-            filter = self._told_places(filter)
-        return self.gallery.count(filter)
+        return self.gallery.count(self._visible(filter))
 
     def n_matches(self, filter: Filter) -> int | None:
         """The same as it may be told: moved about, a count by exact places would find each photo."""
@@ -342,7 +354,8 @@ class ServedGallery:
 
     def facet(self, key: str, limit: int) -> dict[Any, int]:
         """Numbers of photos by the value of a payload field."""
-        return self.gallery.facet(key, filter=self._told_places(Filter()), limit=limit)
+        filter = Filter() if key in ("year", "month") else self._told_places(Filter())
+        return self.gallery.facet(key, filter=filter, limit=limit)
 
     # --- the map ------------------------------------------------------------------------------
 
@@ -481,6 +494,11 @@ class ServedGallery:
     def add(self, records: Sequence[Record]) -> None:
         """Add photos, also to the gallery of the model that a switch leads to."""
         with self.writing:
+            new = {record.sha256 for record in records if record.status == "embedded"}
+            if any(
+                one.status == "seen" and not (one.sha256 in new or self.knows(one.sha256)) for one in records
+            ):
+                raise Busy("a photo was erased just now that had been there before; send it again")
             self.gallery.add(records)
             self.n_added += len(records)
             self._forget_counts()
