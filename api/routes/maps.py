@@ -57,7 +57,7 @@ async def count_by_cell(
 
     def count() -> H3Out:
         fine, cells = gallery.cells(box, resolution, filter)
-        photos = gallery.photos_in(box, filter) if box is not None else None
+        photos = gallery.photos_in(box, filter) if box is not None and maps.may_be_few(cells) else None
         return H3Out(
             resolution=fine,
             cells=[_cell(cell) for cell in cells[: maps.MAX_CELLS]],

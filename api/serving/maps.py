@@ -131,7 +131,7 @@ def tile(
     resolution = min(max(round((z + 0.5) * 0.75), 0), FINEST[precision])
     cells = count_cells(counts, box, resolution, filter=filter, precision=precision)[:MAX_CELLS]
     layers = [_layer("cells", [_cell_feature(cell, z, x, y) for cell in cells])]
-    if precision == "exact":
+    if precision == "exact" and may_be_few(cells):
         inside = replace(filter, within=filter.within or box)
         if gallery.count(inside) <= MAX_POINTS:
             layers.append(
@@ -142,6 +142,11 @@ def tile(
             [layer for layer in layers if layer["features"]], default_options={"extents": _EXTENT}
         )
     )
+
+
+def may_be_few(cells: list[Cell]) -> bool:
+    """Whether it is worth counting exactly how many photos a view has; that takes time where they are many."""
+    return sum(cell.n_photos for cell in cells) <= 20 * MAX_POINTS
 
 
 def tile_box(z: int, x: int, y: int) -> Box:
