@@ -145,7 +145,7 @@ def tile(
 
 
 def may_be_few(cells: list[Cell]) -> bool:
-    """Whether it is worth counting exactly how many photos a view has; that takes time where they are many."""
+    """Whether it is worth counting exactly how many photos a view has, which takes time for very many."""
     return sum(cell.n_photos for cell in cells) <= 20 * MAX_POINTS
 
 
