@@ -3,13 +3,11 @@
 import itertools
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import h3
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,15 +41,12 @@ from .models import ServedModel
 from .precision import Precision
 from .problems import Busy, InvalidQuestion, TooPrecise, UnknownPhoto
 from .sensitive import SensitiveAreas
+from .surface_cells import surface_cells
 
 FUSED_DEPTH = 1000
 """So many of each ranking are fused."""
 
 PAGE = 200  # photos looked at in one go where places are compared coarsely
-SURFACE_HOLDS = 0.95
-MAX_SURFACE_CELLS = 500
-_N_SAMPLES = 4096
-_COARSE = 3
 _FRESH_S = 5.0
 
 Embedding = NDArray[np.float32]
@@ -526,44 +521,6 @@ class ServedGallery:
     def is_deleted(self, sha256: str) -> bool:
         """Whether a photo of these bytes was taken out and is not wanted back."""
         return photo_id(sha256) in self.gallery.state.deleted
-
-
-def surface_cells(location: Location, cap: Precision) -> tuple[int, list[dict[str, Any]]]:
-    """The density of an answer by cells of the H3 grid: as fine as 500 cells can tell 95 % of it.
-
-    Returns:
-        The resolution, and the most probable cells.
-    """
-    points = location.surface.sample(_N_SAMPLES).tolist()
-    resolution, kept = _told_cells(points, _COARSE)
-    if len(kept) < 20 and maps.FINEST[cap] > _COARSE:  # it is known well, and can be told finer
-        resolution, kept = _told_cells(points, maps.FINEST[cap])
-    cells = []
-    for cell, n in kept[:MAX_SURFACE_CELLS]:
-        lat, lon = h3.cell_to_latlng(cell)
-        cells.append({"cell": cell, "lon": lon, "lat": lat, "probability": n / len(points)})
-    return resolution, cells
-
-
-def _told_cells(points: list[list[float]], finest: int) -> tuple[int, list[tuple[str, int]]]:
-    """The fullest cells that hold 95 % of some points, and their resolution."""
-    counts = Counter(h3.latlng_to_cell(lat, lon, finest) for lon, lat in points)
-    for resolution in range(finest, -1, -1):
-        if resolution < finest:
-            coarser: Counter[str] = Counter()
-            for cell, n in counts.items():
-                coarser[h3.cell_to_parent(cell, resolution)] += n
-            counts = coarser
-        kept, held = [], 0
-        for cell, n in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
-            if held >= SURFACE_HOLDS * len(points):
-                break
-            kept.append((cell, n))
-            held += n
-        # Where nearly every sample has a cell of its own, the cells tell of the samples.
-        if len(kept) <= MAX_SURFACE_CELLS and len(counts) <= len(points) / 8:
-            break
-    return resolution, kept
 
 
 def _bare(location: Location) -> dict[str, Any]:

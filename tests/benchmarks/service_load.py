@@ -116,8 +116,9 @@ class Truth:
                 {one["name"]: one["probability"] for one in told["countries"]} for told in (found, known)
             ]
             apart = max(abs(p - shares[1].get(name, 0.0)) for name, p in shares[0].items())
-            is_right = apart < 0.05 and np.allclose(
-                (found["lon"], found["lat"]), (known["lon"], known["lat"]), atol=2.0
+            # Measured on 40 photos, alone against in batches of 8: at most 0.001 and 0.07 degrees.
+            is_right = apart < 0.005 and np.allclose(
+                (found["lon"], found["lat"]), (known["lon"], known["lat"]), atol=0.25
             )
         if not is_right:
             raise SystemExit(f"{kind} {number}: under load the answer is another than before")
