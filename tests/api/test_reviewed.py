@@ -1,5 +1,6 @@
 """Faults that were found once, each as a test: what was asked, and what must not come of it again."""
 
+import asyncio
 import io
 import json
 import threading
@@ -13,9 +14,23 @@ import numpy as np
 import pytest
 from fakes import ColorEncoder, record
 from PIL import Image
-from served import JPEG, TRIPS, Serve, is_problem, make_gallery, open_service, picture, serving, settings_at
+from served import (
+    JPEG,
+    PLACES,
+    TRIPS,
+    Serve,
+    is_problem,
+    make_gallery,
+    open_service,
+    picture,
+    serving,
+    settings_at,
+)
 
+from placeprint.api.serving.door import Door
 from placeprint.api.serving.keys import KeyRing
+from placeprint.api.serving.precision import coarse_lonlat
+from placeprint.encoders.sphere import great_circle_km
 from placeprint.indexer.gallery import Gallery
 
 SEARCH = f"{TRIPS}/search"
@@ -31,9 +46,12 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def test_under_25_km_no_radius_finds_a_photo_by_its_edge(serve: Serve) -> None:
     """Circles by which the exact distance could be halved down give the same answer all along."""
     client = serve(precision="25km")
-    lon, lat = 139.9, 35.9
+    # Around the center of a photo's cell: by it the photo lies in every circle, by its place in the larger.
+    place = np.array(PLACES["red"])
+    lon, lat = coarse_lonlat(place[None], "25km")[0].tolist()
+    exact_km = float(great_circle_km(place, np.array([lon, lat])))
     answers = set()
-    for radius_km in np.linspace(26.0, 27.5, 13):  # the exact distances lie between, centers of cells do not
+    for radius_km in np.linspace(exact_km - 0.5, exact_km + 0.5, 5):
         within = {"kind": "circle", "lon": lon, "lat": lat, "radius_km": float(radius_km)}
         for asked in (
             {}, {"queries": [{"location": {"lon": lon, "lat": lat}}]},
@@ -210,3 +228,25 @@ def test_one_gallery_that_breaks_in_an_unforeseen_way_leaves_the_others(
         assert list(service.galleries) == ["trips"] and service.n_unavailable == 1
     finally:
         service.close()
+
+
+def test_bodies_that_are_too_much_together_are_sent_away() -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": bytes(600), "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"127.0.0.1")], "scheme": "http",
+        "server": ("127.0.0.1", 80), "query_string": b"", "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+    door = Door(app, max_body_bytes=10_000, max_bytes_inside=1_000)
+    asyncio.run(door(scope, receive, send))
+    assert sent[0]["status"] == 503 and door._inside.n_bytes == 0

@@ -151,3 +151,20 @@ def test_a_model_that_the_gallery_has_or_nobody_knows_is_refused(home: Path) -> 
             asked = {"kind": "switch", "gallery": "trips", "model": model}
             told = finished(client, client.post("/v1/jobs", json=asked))
             assert told["status"] == "failed" and word in told["detail"]
+
+
+def test_a_switch_that_is_cut_off_after_it_was_decided_goes_forward(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(name: str, settings: Any) -> Any:
+        raise RuntimeError("killed here")
+
+    monkeypatch.setattr("placeprint.api.serving.service.exchange", cut_off)
+    with client_of(home) as client:
+        asked = {"kind": "switch", "gallery": "trips", "model": "six"}
+        assert finished(client, client.post("/v1/jobs", json=asked))["status"] == "failed"
+    monkeypatch.undo()
+    with client_of(home) as client:
+        told = client.get("/v1/galleries/trips").json()
+        assert (told["model"]["name"], told["n_photos"]) == ("six", N)
+    assert list((home / "switching" / "galleries").iterdir()) == []
