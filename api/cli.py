@@ -4,6 +4,7 @@ The verbs stand in modules of their own; here they get their names. How one ends
 """
 
 try:
+    import os
     from pathlib import Path
     from typing import Annotated
 
@@ -16,6 +17,7 @@ try:
     from .commands_evaluate import evaluate
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import locate
+    from .commands_maps import map, mosaic_app
     from .commands_search import search
     from .commands_serve import keys_app, serve
     from .embed import embed
@@ -43,7 +45,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 
 VERBS = (
-    index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, backup, restore, embed,
+    index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, backup, restore, embed, map,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
@@ -52,6 +54,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
 app.add_typer(cells_app, name="cells")
+app.add_typer(mosaic_app, name="mosaic")
 
 
 @app.command()
@@ -81,6 +84,9 @@ def demo(
 
 def main() -> None:
     """Run the command line."""
+    # By default threads of OpenMP burn their core while they wait for one another. With decoders, or
+    # anybody else, on the same cores a photo then takes thirty times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with explained():  # an interruption may come before the verb begins
         app()
 

@@ -10,12 +10,14 @@ import typer
 from .options import AsJson, GalleryName
 from .train_captions import captions
 from .train_geocells import geocells
+from .train_maps import maps
 
 train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train encoders on your own photos and places."
 )
 train_app.command()(captions)
 train_app.command()(geocells)
+train_app.command()(maps)
 
 
 @train_app.command()

@@ -1,0 +1,182 @@
+"""Student, teacher, heads and losses of a map run, put together: the total of one batch.
+
+total = distillation + koleo + alpha · geo + beta · reconstruction + gamma · clustering, each with the
+weight of the settings; a part of weight 0 is not computed.
+
+Letters: S views (2 global, then the local ones), B places, C classes, D embedding.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..dino import DinoHead, DinoLoss, Distillation, follow, koleo
+from ..mosaics.legend import NODATA
+from .clustering import PrototypeClustering
+from .geo_heads import GeoBatch, GeoHeads
+from .network import draw_kept, map_network
+from .reconstruction import MaskedDecoder, draw_mask, masked_classes, masked_colors
+from .settings import MapRun
+from .task_weights import TaskWeights
+from .views import N_GLOBAL
+
+
+class Branch(nn.Module):
+    """What student and teacher both have: the network, the head, the projector of the middle layer."""
+
+    def __init__(self, run: MapRun, n_classes: int) -> None:
+        super().__init__()
+        self.network = map_network(run.network, n_classes, run.dimension)
+        self.head = DinoHead(
+            run.dimension,
+            run.n_out,
+            hidden=run.head_hidden,
+            bottleneck=run.bottleneck,
+            is_batch_normed=run.head_is_batch_normed,
+        )
+        self.middle = nn.Linear(self.network.middle_width, run.cluster_width)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Views of a batch as tensors, class ids uint8."""
+
+    global_ids: Tensor  # (2, B, px, px)
+    local_ids: Tensor  # (L, B, px, px)
+
+    def to(self, device: torch.device) -> "Views":
+        """The same on a device."""
+        return Views(
+            self.global_ids.to(device, non_blocking=True), self.local_ids.to(device, non_blocking=True)
+        )
+
+
+@dataclass(frozen=True)
+class MapLosses:
+    """The total with its gradients, the parts, and what the monitor looks at."""
+
+    total: Tensor
+    parts: dict[str, Tensor]  # before any weight, without gradients
+    distillation: Distillation
+    embedding: Tensor  # of the teacher's first global view, (B, D)
+    named: Tensor  # output that the teacher prefers for it, (B,)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a branch says of all views."""
+
+    embedding: Tensor  # (S, B, D)
+    middle: Tensor  # (S, B, M), projected
+    logits: Tensor  # (S, B, P)
+
+
+class MapModel(nn.Module):
+    """The two branches and everything that only training needs.
+
+    Args:
+        run: the settings, resolved.
+        n_classes: C.
+        geo: the geographic heads.
+        colors: of the classes, in [0, 1], (C, 3); for the published reconstruction only.
+    """
+
+    colors: Tensor
+
+    def __init__(self, run: MapRun, n_classes: int, geo: GeoHeads, colors: Tensor) -> None:
+        super().__init__()
+        self.run, self.n_classes = run, n_classes
+        self.student = Branch(run, n_classes)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.dino = DinoLoss(
+            run.n_out, student_temperature=run.student_temperature, center_momentum=run.center_momentum
+        )
+        self.geo = geo
+        n_channels = n_classes if run.reconstruction_loss == "classes" else 3
+        self.decoder = MaskedDecoder(n_classes, run.dimension, n_channels)
+        cluster_temperature = run.cluster_teacher_temperature
+        assert cluster_temperature is not None and run.weighting is not None  # resolved
+        self.clustering = PrototypeClustering(
+            run.cluster_width,
+            run.n_prototypes,
+            student_temperature=run.cluster_student_temperature,
+            teacher_temperature=cluster_temperature,
+            is_student_centered=bool(run.center_student),
+            momentum=run.center_momentum,
+        )
+        self.weights = TaskWeights((*geo.tasks, "reconstruction", "clustering"), run.weighting)
+        self.register_buffer("colors", colors, persistent=False)
+
+    def losses(self, views: Views, labels: GeoBatch, teacher_temperature: float) -> MapLosses:
+        """All losses of a batch; masks and dropped planes come from torch's CPU generator."""
+        run = self.run
+        student = self._see(self.student, views, with_locals=True, dropout=run.channel_dropout)
+        with torch.no_grad():
+            teacher = self._see(self.teacher, views, with_locals=False, dropout=0.0)
+        distillation = self.dino(student.logits, teacher.logits, teacher_temperature)
+        parts: dict[str, Tensor] = {"distillation": distillation.loss}
+        weighted = {"distillation": run.distillation_weight * distillation.loss}
+        if run.koleo_weight > 0.0:
+            parts["koleo"] = torch.stack([koleo(one) for one in student.embedding[:N_GLOBAL]]).mean()
+            weighted["koleo"] = run.koleo_weight * parts["koleo"]
+        auxiliary, present = self._auxiliary(student, teacher, views, labels)
+        parts |= auxiliary
+        share = {task: run.geo_weight / len(self.geo.tasks) for task in self.geo.tasks}
+        share |= {"reconstruction": run.reconstruction_weight, "clustering": run.clustering_weight}
+        for name, loss in self.weights(auxiliary, present).items():
+            weighted[name] = share[name] * loss
+        return MapLosses(
+            torch.stack(list(weighted.values())).sum(),
+            {name: loss.detach() for name, loss in parts.items()},
+            distillation,
+            teacher.embedding[0],
+            self.dino.center(teacher.logits[0]).argmax(dim=-1),
+        )
+
+    def _auxiliary(
+        self, student: _Seen, teacher: _Seen, views: Views, labels: GeoBatch
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        run = self.run
+        found: dict[str, Tensor] = {}
+        present: dict[str, Tensor] = {}
+        if run.geo_weight > 0.0 and self.geo.tasks:
+            both = [self.geo(one, labels) for one in student.embedding[:N_GLOBAL]]
+            for task in self.geo.tasks:
+                found[task] = torch.stack([losses[task] for losses, _ in both]).mean()
+                present[task] = both[0][1][task]
+        if run.reconstruction_weight > 0.0:
+            found["reconstruction"], present["reconstruction"] = self._reconstruct(student, views)
+        if run.clustering_weight > 0.0:
+            found["clustering"] = self.clustering(student.middle, teacher.middle).loss
+            present["clustering"] = torch.ones((), dtype=torch.bool, device=found["clustering"].device)
+        return found, present
+
+    def _reconstruct(self, student: _Seen, views: Views) -> tuple[Tensor, Tensor]:
+        """What lies under the mask of one global view, from the embedding of the other."""
+        ids, other = views.global_ids[0], student.embedding[1]
+        mask = draw_mask(len(ids), ids.shape[-1], self.run.mask_share).to(ids.device)
+        found = self.decoder(ids, mask, other)
+        if self.run.reconstruction_loss == "classes":
+            return masked_classes(found, ids, mask, NODATA), (mask & (ids != NODATA)).any()
+        colors = self.colors[ids.long()].permute(0, 3, 1, 2)
+        return masked_colors(found, colors, mask), mask.any()
+
+    def _see(self, branch: Branch, views: Views, *, with_locals: bool, dropout: float) -> _Seen:
+        """Run a branch over the views; those of one size go through the network together."""
+        seen = []
+        for ids in (views.global_ids, views.local_ids) if with_locals else (views.global_ids,):
+            if not len(ids):
+                continue
+            flat = ids.flatten(0, 1)
+            keep = draw_kept(len(flat), self.n_classes, dropout).to(ids.device) if dropout > 0.0 else None
+            features = branch.network(flat, keep)
+            each = (features.embedding, branch.middle(features.middle), branch.head(features.embedding))
+            seen.append([one.float().unflatten(0, ids.shape[:2]) for one in each])
+        return _Seen(*(torch.cat(same) for same in zip(*seen, strict=True)))
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Move the teacher toward the student."""
+        follow(self.teacher, self.student, momentum)

@@ -1,0 +1,137 @@
+"""Which pixels a view takes from a level: whole numbers, the same on every machine and backend.
+
+With offsets gy, gx = -(px - 1)/2 … (px - 1)/2 of a view's pixels, angle t and step s (level pixels per
+view pixel), a view takes the pixel that holds the point
+
+    y = cy + s (gy cos t - gx sin t),    x = cx + s (gy sin t + gx cos t)
+
+where (cx, cy) is its center. The view's right-hand axis is turned counterclockwise by t, so what it shows
+turns clockwise: at 90 degrees it is `numpy.rot90(straight, -1)`, pixel for pixel.
+
+cy, s gy cos t and the other terms are rounded to 2^-32 px each, once, and added as integers. Integer sums
+do not depend on order, batch or backend, as sums of floats do; the rounding is 10^-9 of a pixel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidOption
+from .mercator import MAX_LAT, ground_m_per_px, to_world, world_px
+from .scanlines import Window
+
+BITS = 32
+MAX_PX = 4096
+MAX_STEP = 4096.0
+"""Level pixels per view pixel: beyond it, sums might overflow, and a view is a scatter of points."""
+
+_Floats = NDArray[np.float64]
+_Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Views from one level, as sums of terms in units of 2^-32 px.
+
+    Pixel (i, j) of view b lies in row ``(y[b] + y_down[b, i] + y_right[b, j]) >> 32`` of the level, counted
+    from its first; columns alike. `is_known` is False for views beyond the projection's end.
+    """
+
+    y: _Ints  # (B,)
+    x: _Ints
+    y_down: _Ints  # (B, px), by the view's row
+    x_down: _Ints
+    y_right: _Ints  # (B, px), by the view's column
+    x_right: _Ints
+    is_known: NDArray[np.bool_]  # (B,)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def extent(self) -> tuple[_Ints, _Ints, _Ints, _Ints]:
+        """First and last row, first and last column that each view asks for, all (B,)."""
+        y = _low(self.y, self.y_down, self.y_right), _high(self.y, self.y_down, self.y_right)
+        x = _low(self.x, self.x_down, self.x_right), _high(self.x, self.x_down, self.x_right)
+        return y[0], y[1], x[0], x[1]
+
+
+def cut_of(lonlat: _Floats, step: _Floats, angle_rad: _Floats, px: int, zoom: int, window: Window) -> Cut:
+    """The cut of views around points, (B, 2) degrees, from the level of a zoom that holds a window.
+
+    Args:
+        lonlat: centers, checked.
+        step: level pixels per view pixel, (B,).
+        angle_rad: of the turn, counterclockwise, (B,).
+        px: side of the views.
+        zoom: of the level.
+        window: rectangle of world pixels that the level is.
+    """
+    world = to_world(lonlat, zoom)
+    # The turn of the globe that brings the center nearest to the middle of the level.
+    side = world_px(zoom)
+    offset = world[:, 0] - (window.x + window.width / 2.0)
+    x = offset - side * np.round(offset / side) + window.width / 2.0
+    y = world[:, 1] - window.y
+    grid = np.arange(px) - (px - 1) / 2.0
+    cos, sin = _exact(np.cos(angle_rad)), _exact(np.sin(angle_rad))
+    s = step[:, None]
+    return Cut(
+        _fixed(y), _fixed(x),
+        _fixed(s * grid * cos[:, None]), _fixed(s * grid * sin[:, None]),
+        _fixed(-s * grid * sin[:, None]), _fixed(s * grid * cos[:, None]),
+        np.abs(lonlat[:, 1]) <= MAX_LAT,
+    )  # fmt: skip
+
+
+def step_for(lat: _Floats, ground_m: _Floats, px: int, zoom: NDArray[np.int64]) -> _Floats:
+    """Level pixels per view pixel, for views `ground_m` meters wide at a latitude, (B,)."""
+    step: _Floats = ground_m / px / ground_m_per_px(lat, zoom)
+    return step
+
+
+def nearest_level(step: _Floats, zooms: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The level whose pixels are nearest in size to the view's, by ratio; of two equal ones the finer.
+
+    Args:
+        step: at zoom 0, (B,).
+        zooms: of the levels, ascending, (L,).
+    """
+    apart = np.abs(np.log2(step)[:, None] + zooms)
+    chosen: NDArray[np.intp] = len(zooms) - 1 - np.argmin(apart[:, ::-1], axis=1)
+    return chosen
+
+
+def per_view(value: ArrayLike, n: int, what: str) -> _Floats:
+    """One number for all views, or one for each: (n,) float64.
+
+    Raises:
+        InvalidOption: another shape, or not finite.
+    """
+    numbers = np.asarray(value, np.float64)
+    if numbers.shape not in ((), (n,)):
+        raise InvalidOption(
+            f"{what} has shape {numbers.shape}; give one number, or one for each of {n} views"
+        )
+    if not np.isfinite(numbers).all():
+        raise InvalidOption(f"{what} must be finite numbers")
+    return np.broadcast_to(numbers, (n,))
+
+
+def _fixed(value: _Floats) -> _Ints:
+    return np.rint(value * 2.0**BITS).astype(np.int64)
+
+
+def _exact(value: _Floats) -> _Floats:
+    """Sines and cosines of quarter turns without the 6e-17 that π/2 as a float leaves."""
+    return np.where(np.abs(value) < 1e-12, 0.0, value)
+
+
+def _low(center: _Ints, down: _Ints, right: _Ints) -> _Ints:
+    low: _Ints = (center + down.min(axis=1) + right.min(axis=1)) >> BITS
+    return low
+
+
+def _high(center: _Ints, down: _Ints, right: _Ints) -> _Ints:
+    high: _Ints = (center + down.max(axis=1) + right.max(axis=1)) >> BITS
+    return high
