@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
@@ -26,7 +27,10 @@ from .routes import embed, galleries, geolocate, jobs, maps, operations, photos,
 from .routes.page import add_page
 from .serving.callers import Doorkeeper
 from .serving.door import Door
+from .serving.http_protocol import TimedProtocol
+from .serving.looks import Looks
 from .serving.problems import add_problem_handlers
+from .serving.readiness import Readiness
 from .serving.service import Kind, Service
 from .serving.service_settings import InvalidSettings, ServiceSettings, read_settings
 
@@ -99,6 +103,8 @@ def create_app(settings: ServiceSettings, service: Service | None = None) -> Fas
         redirect_slashes=False,
     )
     app.state.doorkeeper = Doorkeeper(settings)
+    app.state.readiness = Readiness(lambda: app.state.service.check_ready())
+    app.state.looks = Looks(settings.max_looking, settings.deadline_s)
     for routes in ROUTES:
         app.include_router(routes)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
@@ -136,6 +142,7 @@ def run_server(config: Path | None = None, **given: Any) -> None:
     settings = read_settings(config, **given)
     require_keys(settings)
     sys.setswitchinterval(SWITCH_S)
+    torch.set_num_threads(settings.model_threads)
     # Opened before the server starts: what is wrong with a gallery then comes without a traceback.
     app = create_app(settings, Service(settings))
     loggers = {"placeprint": {"handlers": ["default"], "level": "INFO", "propagate": False}}
@@ -147,6 +154,7 @@ def run_server(config: Path | None = None, **given: Any) -> None:
         log_level="warning",
         log_config=LOGGING_CONFIG | {"loggers": LOGGING_CONFIG["loggers"] | loggers},
         server_header=False,
+        http=TimedProtocol,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(settings.deadline_s) + 5,
         backlog=512,

@@ -35,6 +35,7 @@ class DecodePool:
         workers: processes of `map`; all cores by default.
         timeout_s: longest time for one photo before its worker is killed.
         limits: of files that strangers sent. None: the operator's own, of any format that is read.
+        niceness: how far the processes let others of the machine go first, 0 to 19.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class DecodePool:
         workers: int | None = None,
         timeout_s: float = 60.0,
         limits: UploadLimits | None = None,
+        niceness: int = 0,
     ) -> None:
         self.workers = workers or os.cpu_count() or 1
+        self._niceness = niceness
         self.limits = limits
         self._preprocessing = preprocessing
         self._timeout_s = timeout_s
@@ -166,6 +169,8 @@ class DecodePool:
             self._can_start = False
             raise
         self._can_start = True
+        if self._niceness:
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._niceness)
         with self._lock:
             self._processes.add(process)
             is_closed = self._is_closed

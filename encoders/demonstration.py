@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from .errors import PlaceprintError, WeightsUnavailable
+from .errors import UnknownWords, WeightsUnavailable
 
 INPUT_SIZE = 96
 """Height and width of the input, pixels; photos: shortest side resized (bicubic), center crop."""
@@ -24,10 +24,6 @@ INPUT_SIZE = 96
 EMBEDDING_DIM = 64
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 _UNSAID = frozenset("a an and at by in of on the under with no".split())
-
-
-class UnknownWords(PlaceprintError, ValueError):
-    """A text in which the demonstration encoder knows no word."""
 
 
 def words_of(text: str) -> list[str]:

@@ -49,6 +49,10 @@ class NoTextTower(PlaceprintError):
     """A text was asked of an encoder that knows pictures only."""
 
 
+class UnknownWords(PlaceprintError, ValueError):
+    """A text in which the demonstration encoder knows no word."""
+
+
 class FingerprintMismatch(PlaceprintError):
     """The encoder at hand is not the one that made the embeddings in the gallery."""
 
@@ -135,3 +139,7 @@ class UnknownProtocol(PlaceprintError, LookupError):
 
 class WrongPhotoSet(PlaceprintError):
     """Photos that are not those of the benchmark they are given as."""
+
+
+class NoMapTiles(PlaceprintError):
+    """Map tiles that a server does not give, or that its rules do not allow to ask for."""

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -35,8 +35,9 @@ from ..encoders.errors import (
 from ..encoders.fingerprint import Fingerprint
 from ..encoders.sphere import as_lonlat
 from .durable import write_atomically
+from .erasing import Erasing
 from .filters import Filter
-from .gallery_files import COUNTS, FITTED, FORMAT, gallery_folder, read_config, read_counts
+from .gallery_files import COUNTS, FORMAT, gallery_folder, read_config, read_counts
 from .gallery_files import gallery_names as gallery_names
 from .index import Index
 from .ledger import Ledger, iterate_rows
@@ -92,14 +93,18 @@ class Gallery:
                 dimension=self.fingerprint.dimension,
                 is_read_only=self.is_read_only,
             )
+            self._erasing = Erasing(folder, self.ledger)
+            is_erasing = not self.is_read_only and self._erasing.empty()
             self._index = Index(
                 folder,
                 self.ledger,
                 self.fingerprint.dimension,
                 server=self._server(),
-                is_fresh=is_rebuilt,
+                is_fresh=is_rebuilt or is_erasing,
                 is_read_only=self.is_read_only,
             )
+            if is_erasing:
+                self._erasing.end()
         except BaseException:
             self._lock.release()
             raise
@@ -302,15 +307,49 @@ class Gallery:
             is_erased: also take embeddings, places and payloads of these photos, deleted now or
                 earlier, out of the ledger's files, and make the store and the calibration, which
                 know them too, anew. Path and hash stay, as the memory that they are not wanted.
+                Questions are answered and photos added meanwhile. Whatever ends the process on the
+                way, whoever opens the gallery next ends the erasing first.
 
         Returns:
             How many photos were taken out, or with `is_erased` how many were known.
         """
+        if not is_erased:
+            return self._delete(set(ids))
+        n_known = self.begin_erasing(ids)
+        self.finish_erasing()
+        return n_known
+
+    def begin_erasing(self, ids: Iterable[str]) -> int:
+        """The first and short part of `delete` with `is_erased`: on return nobody finds the photos.
+
+        The store's files still hold them until `finish_erasing`, for which no write has to wait.
+        """
+        self._require_writable()
+        with self._index.writing:
+            known = {id for id in ids if self.knows(id)}
+            is_any_live = any(self.state.keys.get(id) for id in known)
+            self._erasing.begin(known, len(self.ledger) + is_any_live)  # the shard that deletes them
+            self._delete(known)
+            if self._erasing.empty():
+                self._index.read_state_anew()
+            return len(known)
+
+    def finish_erasing(self) -> None:
+        """Take what was erased out of the store's files too. Questions and writes go on meanwhile."""
+        self._require_writable()
+        begun = self._erasing.begun
+        if not begun:
+            return
+        is_gone = self._index.renew()
+        with self._index.writing:
+            if is_gone and self._erasing.begun == begun:  # else more was begun since, and is not done
+                self._erasing.end()
+
+    def _delete(self, ids: Collection[str]) -> int:
         self._require_writable()
         with self._index.writing:
             state = self._index.state
-            known = {id for id in ids if self.knows(id)}
-            live = [id for id in known if state.keys.get(id)]
+            live = [id for id in ids if self.knows(id) and state.keys.get(id)]
             self.add(
                 [
                     Record(
@@ -322,13 +361,7 @@ class Gallery:
                     for entry in [state.entries[key]]
                 ]
             )  # fmt: skip
-            if not is_erased:
-                return len(live)
-            self.ledger.erase(known)
-            for name in FITTED:
-                (self.folder / name).unlink(missing_ok=True)
-            self._index.rebuild()
-            return len(known)
+            return len(live)
 
     def knows(self, id: str) -> bool:
         """Whether a photo is in the gallery, or was."""

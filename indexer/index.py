@@ -105,6 +105,7 @@ class Index:
         self._server = server
         self._state: State | None = None
         self.writing = threading.RLock()
+        self._exchanging = threading.Lock()  # one generation is made at a time
         self._live: _Live
         try:
             self._open(is_fresh=is_fresh)
@@ -164,12 +165,35 @@ class Index:
             self._apply(self._live, (id for record in records for id in record.touched), rows)
             self._live.note_applied(self._ledger, number)
 
-    def rebuild(self) -> None:
-        """Make the store anew from the ledger; of the old one nothing stays on the disk."""
+    def read_state_anew(self) -> None:
+        """Take the ledger's rows for what they are now, after some were emptied."""
         with self.writing:
-            self._state = None
-            self._start_anew()
-            self._catch_up(self._live)
+            self._state = self._ledger.replay()
+
+    def renew(self) -> bool:
+        """Make the store anew from the ledger; of the old one nothing stays on the disk.
+
+        Other threads may search and write meanwhile: a folder's store is made beside the old one, which
+        answers until the new one has taken in all, and then they are exchanged. A collection on a server
+        is emptied and filled, and writing waits.
+
+        Returns:
+            Whether all of the old one is gone; else the rest goes when the gallery is opened again.
+        """
+        with self._exchanging:
+            if isinstance(self.store, ServerStore):
+                with self.writing:
+                    self._start_anew()
+                    self._catch_up(self._live)
+                return True
+            number = self._current() + 1
+            fresh = self._generation(number)
+            shutil.rmtree(fresh, ignore_errors=True)
+            self._make_store(fresh)
+            following = _Live(EdgeStore(fresh), fresh / "applied.json")
+            self._catch_up(following)
+            self._exchange(following, number)
+            return not self._generation(number - 1).exists()
 
     def optimize(self) -> None:
         """Build the search index of a folder's store in a child process; a server does it by itself.
@@ -179,27 +203,31 @@ class Index:
         """
         if isinstance(self.store, ServerStore):
             return
+        with self._exchanging:
+            with self.writing:
+                self.store.flush()
+                number = self._current() + 1
+                fresh = self._generation(number)
+                shutil.rmtree(fresh, ignore_errors=True)
+                shutil.copytree(self._generation(self._current()), fresh)
+            command = [sys.executable, "-P", "-m", "placeprint.indexer.optimize", str(fresh)]
+            child = subprocess.run(command, capture_output=True, text=True, check=False)
+            if child.returncode != 0:
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise PlaceprintError(
+                    f"building the search index failed ({child.stderr.strip()[-300:] or child.returncode}); "
+                    "the gallery goes on with the old one"
+                )
+            self._exchange(_Live(EdgeStore(fresh), fresh / "applied.json"), number)
+
+    def _exchange(self, following: _Live, number: int) -> None:
+        """Let a generation take in what it misses, and put it in the place of the one before."""
         with self.writing:
-            self.store.flush()
-            number = self._current() + 1
-            fresh = self._generation(number)
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(self._generation(self._current()), fresh)
-        command = [sys.executable, "-P", "-m", "placeprint.indexer.optimize", str(fresh)]
-        child = subprocess.run(command, capture_output=True, text=True, check=False)
-        if child.returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise PlaceprintError(
-                f"building the search index failed ({child.stderr.strip()[-300:] or child.returncode}); "
-                "the gallery goes on with the old one"
-            )
-        with self.writing:
-            following = _Live(EdgeStore(fresh), fresh / "applied.json")
             self._catch_up(following)
             write_atomically(self._folder / "CURRENT", str(number))
             # Not closed: a search that began on the old store in another thread may still be in it.
             self._live = following
-            _clear(self._generation(number - 1))
+        _clear(self._generation(number - 1))
 
     def drop(self) -> None:
         """Let go of the store for good; of a collection on a server nothing stays there."""
@@ -231,12 +259,15 @@ class Index:
             if leftover != folder:
                 shutil.rmtree(leftover)
         if not folder.exists():
-            # Made aside and renamed: a process killed on the way leaves no half of a store.
-            making = self._folder / "making"
-            shutil.rmtree(making, ignore_errors=True)
-            EdgeStore(making, self._dimension).close()
-            making.rename(folder)
+            self._make_store(folder)
         return _Live(EdgeStore(folder), folder / "applied.json")
+
+    def _make_store(self, folder: Path) -> None:
+        """An empty store, made aside and renamed: a process killed on the way leaves no half of one."""
+        making = self._folder / "making"
+        shutil.rmtree(making, ignore_errors=True)
+        EdgeStore(making, self._dimension).close()
+        making.rename(folder)
 
     def _generation(self, number: int) -> Path:
         return self._folder / f"gen-{number:04d}"
@@ -266,12 +297,14 @@ class Index:
             shown = {id: place for id, place in places.items() if place is not None}
             needed = {position for place in shown.values() for position in place}
             known = rows | iterate_rows(self._ledger, needed - rows.keys())
+            # Erased between the two looks: no embedding any more, and no photo.
+            shown = {id: place for id, place in shown.items() if known[place[1]].embedding is not None}
             if shown:
                 vectors = np.array([known[embedded].embedding for _, embedded in shown.values()], np.float32)
                 payloads = [payload_of(known[facts]) for facts, _ in shown.values()]
                 self._index_fields(live, payloads)
                 live.store.upsert(list(shown), vectors, payloads)
-            if gone := [id for id, place in places.items() if place is None]:
+            if gone := [id for id in places if id not in shown]:
                 live.store.delete(gone)
 
     def _index_fields(self, live: "_Live", payloads: Iterable[dict[str, Any]]) -> None:

@@ -97,18 +97,24 @@ class Ledger:
         self._write(number, records, uuid.uuid4().hex)
         return number
 
-    def erase(self, ids: Collection[str]) -> int:
+    def erase(self, ids: Collection[str], *, until: int | None = None) -> int:
         """Take all that is known of photos out of the shards: embeddings, places, payloads.
 
         Each row that showed them becomes one that says ``deleted``, with path, source and the bytes' hash,
         by which the photo is known when it turns up again. Every shard is replaced as a whole; cut
         off on the way, the same call goes on with the rest.
 
+        Args:
+            ids: of the photos.
+            until: number of the last shard that is meant; later ones stay as they are.
+
         Returns:
             How many rows were emptied.
         """
         n_erased = 0
         for number in self.numbers():
+            if until is not None and number > until:
+                break
             found = self._read(number, ["sha256"]).column("sha256").to_pylist()
             rows = {row for row, sha256 in enumerate(found) if photo_id(sha256) in ids}
             records = self.records(number) if rows else []

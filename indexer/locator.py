@@ -6,26 +6,24 @@ photos were told another place or group: then it was fitted on what was not true
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..encoders.errors import NotFitted, NothingToLocateWith
-from .evidence import Evidence, Heard
+from .evidence import Evidence
 from .filters import Filter
 from .fitted import Fitted, fit_geolocation
+from .fitted_locator import FittedLocator
 from .gallery import Gallery, Neighborhood
 from .gallery_files import CALIBRATION, EVIDENCE
-from .geolocate import Location, locate
+from .geolocate import Location
 from .held_out import K, held_out_from
 from .prior import Prior
-from .reference import PriorName, tilts
+from .reference import PriorName
 from .sketch import Sketch
-from .support import Support
 from .surface_model import SurfaceModel, default_surface_model
 
 if TYPE_CHECKING:  # it loads torch
@@ -47,6 +45,9 @@ class Locator:
         progress: called with the photos done and their number while fitting.
         stage: told what comes after the photos, while fitting.
 
+    Attributes:
+        alone: what was fitted, without the gallery.
+
     Raises:
         NothingToLocateWith: no photo of the gallery has a place.
         NotFitted: nothing that holds is stored, and nothing may be fitted.
@@ -63,7 +64,6 @@ class Locator:
         stage: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.gallery = gallery
-        self._tilts: dict[PriorName, NDArray[np.float64]] = {}
         n_placed = gallery.count(Filter(is_placed=True))
         if n_placed == 0:
             raise NothingToLocateWith(
@@ -73,7 +73,18 @@ class Locator:
         stored = None if is_refitted else self._stored(n_placed)
         if stored is None and not may_fit and n_placed >= MIN_PHOTOS:
             raise NotFitted(f"the geolocation of gallery {gallery.name!r} is not fitted to its photos yet")
-        self.fitted = stored or self._fitted(n_placed, places or _location_encoder, progress, stage)
+        self.alone = FittedLocator(
+            stored or self._fitted(n_placed, places or _location_encoder, progress, stage)
+        )
+
+    @property
+    def fitted(self) -> Fitted:
+        """What the answers rest on."""
+        return self.alone.fitted
+
+    @fitted.setter
+    def fitted(self, fitted: Fitted) -> None:
+        self.alone = FittedLocator(fitted)
 
     @property
     def prior(self) -> Prior:
@@ -108,30 +119,7 @@ class Locator:
             The answer, and the neighbors it rests on.
         """
         near = self.gallery.locate_neighbors(embedding, k, filter=filter)
-        return self.locate_among(near, embedding, prior=prior, **names), near
-
-    def locate_among(
-        self, near: Neighborhood, embedding: ArrayLike, *, prior: PriorName = "gallery", **names: Any
-    ) -> Location:
-        """Locate one photo by neighbors that are at hand; see `locate`."""
-        heard = self.fitted.heard(np.asarray(embedding, dtype=np.float32))
-        if prior != "gallery":
-            heard = heard or self._silent
-            heard = replace(heard, tilt=self._tilt(prior))
-        return locate(near.similarity, near.lonlat, self.prior, self.model, heard=heard, **names)
-
-    @cached_property
-    def _silent(self) -> Heard:
-        """A support without evidence, of a gallery too small for any."""
-        support = Support.of_prior(self.prior)
-        return Heard(support, np.zeros((0, len(support)), np.float32), support.log_weights())
-
-    def _tilt(self, prior: PriorName) -> NDArray[np.float64]:
-        if prior not in self._tilts:
-            evidence = self.fitted.evidence
-            support = evidence.support if evidence is not None else self._silent.support
-            self._tilts[prior] = tilts(support, prior)
-        return self._tilts[prior]
+        return self.alone.locate(near.similarity, near.lonlat, embedding, prior=prior, **names), near
 
     def _stored(self, n_placed: int) -> Fitted | None:
         """What was fitted before, if it still holds."""

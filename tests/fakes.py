@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from placeprint.encoders.demonstration import UnknownWords
+from placeprint.encoders.errors import UnknownWords
 from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.encoders.preprocessing import Preprocessing
 from placeprint.encoders.sphere import great_circle_km

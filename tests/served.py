@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from placeprint.api.app import create_app
+from placeprint.api.serving import service as service_module
+from placeprint.api.serving.locate_process import tell_here
 from placeprint.api.serving.service import Service
 from placeprint.api.serving.service_settings import ServiceSettings
+from placeprint.encoders.location_catalog import load_location_encoder
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.record import encode_payload
 from placeprint.indexer.settings import Settings
@@ -64,9 +68,14 @@ def settings_at(home: Path, **given: Any) -> ServiceSettings:
     )
 
 
+# Its three seconds are spent once, and not by each service that is asked for places.
+service_module.load_location_encoder = cache(load_location_encoder)
+
+
 def open_service(settings: ServiceSettings, encoder: ColorEncoder | None = None) -> Service:
     encoder = encoder or ColorEncoder()
-    return Service(settings, {"color": encoder, encoder.fingerprint.name: encoder})
+    encoders = {"color": encoder, encoder.fingerprint.name: encoder}
+    return Service(settings, encoders, tell_here)  # a process for each service of the tests would take long
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from fakes import ColorEncoder
 from PIL import Image
 
+from placeprint.api.serving.locate_process import tell_here
 from placeprint.api.serving.service import Service
 from placeprint.api.serving.service_settings import PHOTO_FORMATS, ServiceSettings
 from placeprint.encoders.captioning.photos import read_photos
@@ -114,9 +115,9 @@ def test_the_service_sees_the_photo_so(photo, tmp_path, expected):
     with Gallery.create("odd", encoder.fingerprint, settings=Settings(home=home, qdrant_url=None)):
         pass
     settings = ServiceSettings(home=home, qdrant_url=None, formats=list(PHOTO_FORMATS))
-    service = Service(settings, {encoder.fingerprint.name: encoder})
+    service = Service(settings, {encoder.fingerprint.name: encoder}, tell_here)
     try:
-        pixels, _ = asyncio.run(service.decode(photo, service.gallery("odd").model))
+        pixels, _ = asyncio.run(service.decoders.decode(photo, service.gallery("odd").model.preprocessing))
         assert np.array_equal(pixels, expected)
     finally:
         service.close()

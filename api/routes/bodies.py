@@ -1,8 +1,5 @@
 """Photos in the body of a request: one as it is, or several as multipart, never on the disk."""
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +7,12 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from ..serving.problems import InvalidQuestion, UnsupportedBody, responses
+from ..serving.pixels import charge
+from ..serving.problems import responses
+from ..serving.refusals import InvalidQuestion, UnsupportedBody
+from .json_bodies import photo_of_base64 as photo_of_base64
 
 MAX_PARTS = 64
-_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.ASCII)
 
 _BINARY = {"type": "string", "format": "binary"}
 _FACTS = {
@@ -54,6 +53,7 @@ async def one_photo(request: Request) -> bytes:
     Raises:
         UnsupportedBody: the body is declared to be something else.
         InvalidQuestion: there is none.
+        BodyTooLarge, TooManyRequests: see `charge`.
     """
     kind = _media_type(request)
     content = await request.body()
@@ -61,6 +61,7 @@ async def one_photo(request: Request) -> bytes:
         raise InvalidQuestion("the body is empty; send a photo, with Content-Type: image/jpeg")
     if not kind.startswith("image/"):
         raise UnsupportedBody("the body must be a photo, with Content-Type: image/jpeg or another image/…")
+    charge(content)
     return content
 
 
@@ -70,6 +71,7 @@ async def photos(request: Request, *, most: int) -> Photos:
     Raises:
         UnsupportedBody: the body is declared to be something else.
         InvalidQuestion: there is no photo, or there are too many.
+        BodyTooLarge, TooManyRequests: see `charge`.
     """
     if _media_type(request) != "multipart/form-data":
         return Photos([await one_photo(request)], [""])
@@ -88,24 +90,11 @@ async def photos(request: Request, *, most: int) -> Photos:
         if not files:
             raise InvalidQuestion("no photo was sent; send each as a file part named images")
         contents = [await file.read() for file in files]
+        charge(*contents)
         texts = {name: part for name, part in form.multi_items() if isinstance(part, str)}
         return Photos(contents, [str(file.filename or "") for file in files], texts)
     finally:
         await form.close()
-
-
-def photo_of_base64(text: str) -> bytes:
-    """The photo that a text is, in base64, with or without ``data:image/…;base64,`` before it.
-
-    Raises:
-        InvalidQuestion: it is none.
-    """
-    if (prefix := _DATA_URI.match(text[:100])) is not None:
-        text = text[prefix.end() :]
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidQuestion("image: not base64; send the bytes of the file in base64") from None
 
 
 class _InMemory(MultiPartParser):

@@ -24,9 +24,11 @@ from ..schemas.embeddings import (
 )
 from ..serving.callers import reader
 from ..serving.models import ServedModel
-from ..serving.problems import ALWAYS, InvalidQuestion, responses
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import InvalidQuestion
 from ..serving.service import Service
-from .bodies import photo_body, photo_of_base64, photos
+from .bodies import photo_body, photos
+from .json_bodies import JsonRoute, sent_in_base64
 from .opened import Opened
 
 routes = APIRouter(
@@ -34,6 +36,7 @@ routes = APIRouter(
     tags=["embeddings"],
     dependencies=[Depends(reader)],
     responses=responses(*ALWAYS, 404, 409, 415),
+    route_class=JsonRoute,
 )
 ModelName = Annotated[
     str | None, Query(max_length=200, description="An image encoder of GET /v1/models; the first by default")
@@ -118,7 +121,7 @@ async def openai_embeddings(asked: OpenAIRequest, service: Opened) -> Any:
 
 async def _embedded_input(service: Service, model: ServedModel, one: str | OpenAIImage) -> Any:
     if isinstance(one, OpenAIImage) or one.startswith("data:image/"):
-        content = photo_of_base64(one.image if isinstance(one, OpenAIImage) else one)
+        content = await sent_in_base64(one.image if isinstance(one, OpenAIImage) else one)
         return await service.embed_photo(content, model, is_patient=True)
     if len(one) > 10_000:
         raise InvalidQuestion("input: a text of more than 10,000 characters; a photo begins with data:image/")

@@ -5,16 +5,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from ..schemas.galleries import FacetCount, FacetOut, GalleriesOut, GalleryIn, GalleryOut, ModelOut
+from ..serving import facets
 from ..serving.callers import admin, reader
-from ..serving.problems import ALWAYS, InvalidQuestion, TooPrecise, responses
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import InvalidQuestion, TooPrecise
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
-from .opened import InGallery, Opened
+from .json_bodies import JsonRoute
+from .opened import InGallery, Opened, looking
 
-routes = APIRouter(prefix="/v1/galleries", tags=["galleries"], responses=responses(*ALWAYS, 404, 409))
+routes = APIRouter(
+    prefix="/v1/galleries",
+    tags=["galleries"],
+    responses=responses(*ALWAYS, 404, 409),
+    route_class=JsonRoute,
+)
 
 
-@routes.get("", response_model=GalleriesOut, dependencies=[Depends(reader)])
+@routes.get("", response_model=GalleriesOut, dependencies=[Depends(reader), looking])
 async def list_galleries(service: Opened) -> Any:
     """The galleries that are served."""
     found = [await _described(service, served) for served in list(service.galleries.values())]
@@ -28,7 +36,7 @@ async def create_gallery(asked: GalleryIn, service: Opened) -> Any:
     return await _described(service, await service.in_writer(service.create_gallery, asked.name, asked.model))
 
 
-@routes.get("/{gallery}", response_model=GalleryOut, dependencies=[Depends(reader)])
+@routes.get("/{gallery}", response_model=GalleryOut, dependencies=[Depends(reader), looking])
 async def describe_gallery(service: Opened, gallery: InGallery) -> Any:
     """A gallery."""
     return await _described(service, gallery)
@@ -47,14 +55,18 @@ async def delete_gallery(
     return Response(status_code=204)
 
 
-@routes.get("/{gallery}/facets/{key}", response_model=FacetOut, dependencies=[Depends(reader)])
+@routes.get("/{gallery}/facets/{key}", response_model=FacetOut, dependencies=[Depends(reader), looking])
 async def facet(
     service: Opened,
     gallery: InGallery,
     key: str,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Any:
-    """How many photos have which value of a field of their payload, or of ``year`` and ``month``."""
+    """How many photos have which value of a field of their payload, or of ``year`` and ``month``.
+
+    A field of which nearly each photo has a value of its own, such as the name of its file, names single
+    photos and is not counted, unless the operator says so.
+    """
     if not key.isidentifier() or key.startswith("_"):
         raise InvalidQuestion("key: a field's name has letters, digits and _ only, and does not begin with _")
     if gallery.cap != "exact" and key not in ("year", "month"):
@@ -62,7 +74,8 @@ async def facet(
             f"{key}: fields other than year and month could tell where photos were taken. The operator may "
             "allow them with PLACEPRINT_PRECISION=exact"
         )
-    counts = await service.in_store(gallery.facet, key, limit)
+    allowed = service.settings.facet_fields
+    counts = await service.in_store(lambda: facets.counted(gallery.facet, key, limit, allowed=allowed))
     return FacetOut(key=key, counts=[FacetCount(value=value, n_photos=n) for value, n in counts.items()])
 
 

@@ -11,7 +11,8 @@ from ...indexer.record import photo_id_of
 from ..schemas.locations import LocationOut
 from ..serving import metrics
 from ..serving.callers import reader
-from ..serving.problems import ALWAYS, NotOffered, responses
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import NotOffered
 from .bodies import photo_body, photos
 from .opened import InGallery, Opened
 

@@ -8,10 +8,15 @@ from ..schemas.jobs import AnyJobIn, IndexJobIn, JobOut, JobsOut, OptimizeJobIn,
 from ..serving import work
 from ..serving.callers import admin
 from ..serving.problems import ALWAYS, responses
+from .json_bodies import JsonRoute
 from .opened import Opened
 
 routes = APIRouter(
-    prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(admin)], responses=responses(*ALWAYS, 404, 409)
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    dependencies=[Depends(admin)],
+    responses=responses(*ALWAYS, 404, 409),
+    route_class=JsonRoute,
 )
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a job")]
 

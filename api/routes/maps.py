@@ -12,14 +12,15 @@ from ..schemas.galleries import PhotoOut
 from ..schemas.maps import H3Cell, H3Out
 from ..serving import maps, precision
 from ..serving.callers import reader
-from ..serving.problems import ALWAYS, InvalidQuestion, UnknownPhoto, responses
-from .opened import InGallery, Opened
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import InvalidQuestion, UnknownPhoto
+from .opened import InGallery, Opened, looking
 from .search import as_utc, conditions
 
 routes = APIRouter(
     prefix="/v1/galleries/{gallery}",
     tags=["map"],
-    dependencies=[Depends(reader)],
+    dependencies=[Depends(reader), looking],
     responses=responses(*ALWAYS, 404),
 )
 MAX_ZOOM = 22

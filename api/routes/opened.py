@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from ..schemas.galleries import GALLERY_NAME
+from ..serving.looks import Looks
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
 
@@ -29,6 +30,14 @@ async def gallery_of(
         yield served
 
 
+async def _looking(request: Request) -> AsyncIterator[None]:
+    """One of those who look at photos, of whom only so many may at a time; until the answer is there."""
+    looks: Looks = request.app.state.looks
+    async with looks.admitted():
+        yield
+
+
+looking = Depends(_looking, scope="function")
 # Let go when the route has its answer, not when the last byte has gone out: a reader may be slow.
 InGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
 PhotoId = Annotated[

@@ -9,6 +9,7 @@ from ... import __version__
 from ..schemas.operations import About, Alive, Ready
 from ..serving.callers import Doorkeeper, reader
 from ..serving.problems import responses
+from ..serving.readiness import Readiness
 from .opened import Opened
 
 MISUSE = (
@@ -27,9 +28,13 @@ async def healthz() -> Any:
 
 
 @routes.get("/readyz", response_model=Ready, responses=responses(400, 421, 500, 503))
-async def readyz(service: Opened) -> Any:
-    """Whether questions can be answered: the model thread lives, models and stores answer."""
-    await service.check_ready()
+async def readyz(request: Request) -> Any:
+    """Whether questions can be answered: the model thread lives, models and stores answer.
+
+    What is told is at most a second old.
+    """
+    readiness: Readiness = request.app.state.readiness
+    await readiness.require()
     return Ready()
 
 
@@ -39,7 +44,7 @@ async def readyz(service: Opened) -> Any:
 })  # fmt: skip
 async def metrics_text(service: Opened) -> Response:
     """What the service counts and times, for Prometheus."""
-    service.count_decoders()
+    service.decoders.count_crashes()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

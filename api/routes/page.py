@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from ..serving.problems import UnknownPhoto
+from ..serving.refusals import UnknownPhoto
 from ..serving.service_settings import ServiceSettings
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Placeprint</title>

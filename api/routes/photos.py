@@ -18,11 +18,13 @@ from ..schemas.galleries import DeletedOut, PhotoFailure, PhotoOut, PhotosOut, U
 from ..schemas.places import Lat, Lon
 from ..serving import metrics
 from ..serving.callers import reader, writer
-from ..serving.problems import ALWAYS, InvalidQuestion, responses
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import InvalidQuestion
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
 from .bodies import MAX_PARTS, photo_body, photos
-from .opened import InGallery, Opened, PhotoId
+from .json_bodies import in_turn
+from .opened import InGallery, Opened, PhotoId, looking
 
 routes = APIRouter(
     prefix="/v1/galleries/{gallery}/photos", tags=["photos"], responses=responses(*ALWAYS, 404, 409)
@@ -47,7 +49,7 @@ class Facts(Asked):
 _MANY_FACTS = TypeAdapter(list[Facts])
 
 
-@routes.get("", response_model=PhotosOut, dependencies=[Depends(reader)])
+@routes.get("", response_model=PhotosOut, dependencies=[Depends(reader), looking])
 async def list_photos(
     service: Opened,
     gallery: InGallery,
@@ -114,7 +116,7 @@ async def add_photos(
         return await _commit(service, gallery, sent.names, made)
 
 
-@routes.get("/{id}", response_model=PhotoOut, dependencies=[Depends(reader)])
+@routes.get("/{id}", response_model=PhotoOut, dependencies=[Depends(reader), looking])
 async def photo(service: Opened, gallery: InGallery, id: PhotoId) -> Any:
     """What is known of a photo, as far as it may be told."""
     return PhotoOut(**gallery.shown_photo(await service.in_store(gallery.photo, id)))
@@ -128,7 +130,7 @@ async def delete_photo(service: Opened, gallery: InGallery, id: PhotoId, erase: 
     return DeletedOut(n_deleted=n_deleted)
 
 
-@routes.get("/{id}/thumbnail", response_class=Response, dependencies=[Depends(reader)], responses={
+@routes.get("/{id}/thumbnail", response_class=Response, dependencies=[Depends(reader), looking], responses={
     200: {
         "description": "A small JPEG",
         "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
@@ -141,9 +143,8 @@ async def thumbnail(
     side_px: Annotated[int, Query(ge=16, le=1024, description="Of the square it fits into, pixels")] = 256,
 ) -> Response:
     """A small picture of a photo, upright, made of its pixels alone: nothing of its file goes out."""
-    async with service.admitted("embed"):
-        content = await service.in_files(gallery.original, id)
-        picture = await service.own_thumbnail(content, side_px)
+    content = await service.in_files(gallery.original, id)
+    picture = await service.in_files(service.decoders.thumbnail, content, side_px)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -151,8 +152,8 @@ async def _record(
     service: Service, gallery: ServedGallery, content: bytes, facts: Facts
 ) -> tuple[Record, bytes]:
     """A row for the ledger, and the photo itself."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    pixels, found = await service.decode(content, gallery.model, is_patient=True)
+    sha256 = await in_turn(lambda: hashlib.sha256(content).hexdigest())
+    pixels, found = await service.decoders.decode(content, gallery.model.preprocessing, is_patient=True)
     is_known = gallery.knows(sha256)
     embedding = None if is_known else await service.embed(gallery.model.embed_pixels, pixels, is_patient=True)
     record = _row(sha256, len(content), facts, found)

@@ -29,10 +29,12 @@ from ..schemas.search import (
 )
 from ..serving import precision
 from ..serving.callers import reader
-from ..serving.problems import ALWAYS, InvalidQuestion, responses
+from ..serving.problems import ALWAYS, responses
+from ..serving.refusals import InvalidQuestion
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
-from .bodies import one_photo, photo_body, photo_of_base64
+from .bodies import one_photo, photo_body
+from .json_bodies import sent_in_base64
 from .opened import InGallery, Opened
 
 routes = APIRouter(
@@ -52,7 +54,9 @@ async def search(asked: SearchRequest, service: Opened, gallery: InGallery) -> A
     """
     if asked.filter.within is not None or asked.filter.exclude_within is not None:
         precision.check_place("an area", gallery.cap)
-    filter = await service.in_files(filter_of, asked.filter)  # polygons take time
+        filter = await service.in_files(filter_of, asked.filter)  # polygons take time
+    else:
+        filter = filter_of(asked.filter)
     precision.check_filter(filter, gallery.cap)
     places = [one.location for one in asked.queries if isinstance(one, LocationQuery)]
     if places:
@@ -111,7 +115,7 @@ async def _answer(
     has_place = near is not None or any(isinstance(one, tuple) for _, one in weighted)
 
     def ask() -> SearchAnswer:
-        found, embedding = gallery.search(
+        found, embedding = gallery.search.best(
             weighted,
             filter=filter,
             wish=wish,
@@ -131,7 +135,7 @@ async def _answer(
             next_offset=asked.offset + asked.limit
             if is_full and asked.offset + asked.limit < 10_000
             else None,
-            n_matches=gallery.n_matches(filter),
+            n_matches=gallery.search.n_matches(filter),
         )
 
     return await service.in_store(ask)
@@ -144,7 +148,7 @@ async def _question(service: Service, gallery: ServedGallery, query: AnyQuery) -
         case TextQuery():
             return await service.embed(model.embed_texts, query.text)
         case ImageQuery():
-            return await service.embed_photo(photo_of_base64(query.image), model)
+            return await service.embed_photo(await sent_in_base64(query.image), model)
         case UrlQuery():
             return await service.embed_photo(await service.urls.fetch(query.image_url), model)
         case PhotoQuery():

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .problems import AuditUnavailable
+from .refusals import AuditUnavailable
 
 log = logging.getLogger("placeprint.service")
 

@@ -1,5 +1,6 @@
 """Who asks: the key that a request shows, what it covers, and how often it may come."""
 
+import ipaddress
 import time
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from limits.strategies import MovingWindowRateLimiter
 
 from . import metrics
 from .keys import KeyRing, Scope
-from .problems import KeyRequired, KeyTooNarrow, TooManyRequests
+from .pixels import BILL, Bill, PixelBudget
+from .refusals import KeyRequired, KeyTooNarrow, TooManyRequests
 from .service_settings import ServiceSettings
 
 _bearer = HTTPBearer(
@@ -31,6 +33,9 @@ class Doorkeeper:
         self._is_local = settings.is_local
         self._rate = RateLimitItemPerMinute(settings.rate_per_minute) if settings.rate_per_minute else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._budget = PixelBudget(settings.megapixels_per_minute)
+        self._largest = int(settings.max_pixels_mp * 1e6)
+        self._takes_others = not set(settings.formats) <= {"JPEG", "PNG", "WEBP"}
 
     @property
     def needs_key(self) -> bool:
@@ -63,17 +68,26 @@ class Doorkeeper:
         """
         key = self._ring.find(given) if given else None
         if key is None and self.needs_key:
-            self._count(f"address {address}")
+            self._count(counted_as(None, address))
             metrics.REFUSED.labels("key").inc()
             what = "this key is not known" if given else "a key is needed"
             raise KeyRequired(
                 f"{what}; send the header Authorization: Bearer KEY with one of the operator's keys"
             )
-        self._count(f"key {key.name}" if key else f"address {address}")
+        self._count(counted_as(key.name if key else None, address))
         if key is not None and not key.may(scope):
             metrics.REFUSED.labels("key").inc()
             raise KeyTooNarrow(f"the key {key.name!r} is for {key.scope}; this needs one for {scope}")
         return key.name if key else ""
+
+    def bill(self, name: str, address: str) -> Bill:
+        """To which the pixels of a request that was let in are counted.
+
+        Args:
+            name: of its key, "" without one.
+            address: that it comes from.
+        """
+        return Bill(counted_as(name or None, address), self._budget, self._largest, self._takes_others)
 
     def knows(self, authorization: str) -> bool:
         """Whether a header shows a key, or none is needed; before a body is read."""
@@ -100,6 +114,24 @@ class Doorkeeper:
         )
 
 
+def counted_as(key: str | None, address: str) -> str:
+    """Under which name a caller is counted: its key, or else the network that its address is one of.
+
+    Of IPv6 that is a /64, of which anyone with a line has 2⁶⁴ addresses; an IPv4 address is itself, also
+    when it is written as IPv6, as a socket that listens for both gives it (``::ffff:192.0.2.1``).
+    """
+    if key is not None:
+        return f"key {key}"
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])  # after the % is the card it came in by
+    except ValueError:
+        return f"address {address}"
+    if isinstance(ip, ipaddress.IPv6Address):
+        mapped = ip.ipv4_mapped
+        return f"address {mapped or ipaddress.ip_network((ip, 64), strict=False)}"
+    return f"address {ip}"
+
+
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
@@ -123,4 +155,5 @@ def _admit(request: Request, shown: Credentials, scope: Scope) -> str:
     address = request.client.host if request.client else "-"
     caller = doorkeeper.admit(shown.credentials if shown else None, address, scope)
     request.state.caller = caller
+    BILL.set(doorkeeper.bill(caller, address))
     return caller

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...encoders.errors import PlaceprintError
 from . import metrics
-from .problems import BodyTooLarge, Busy, ForeignHost, SlowBody, log_fault, problem, problem_of
+from .problems import log_fault, problem, problem_of
+from .refusals import BodyTooLarge, Busy, ForeignHost, SlowBody
 from .service_settings import is_loopback
 
 log = logging.getLogger("placeprint.service")
@@ -47,7 +48,7 @@ class Door:
         hostnames: names beside loopback's under which the service answers.
         max_body_bytes: of one request.
         max_bytes_inside: of all requests that are being answered, together.
-        body_within_s: seconds within which a body must have come.
+        body_within_s: seconds within which a body must have come; `BODY_WITHIN_S` by default.
         log_format: "text", or "json" for a line of JSON a request.
         check_key: raises what speaks against a request by its headers; then its body is not read.
         is_full: whether a request to a path would be sent away as it comes; then its body is not read.
@@ -60,14 +61,15 @@ class Door:
         hostnames: Collection[str] = (),
         max_body_bytes: int = 20_000_000,
         max_bytes_inside: int = 400_000_000,
-        body_within_s: float = BODY_WITHIN_S,
+        body_within_s: float | None = None,
         log_format: str = "text",
         check_key: Callable[[Request], None] = lambda request: None,
         is_full: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._app = app
         self._hostnames = frozenset(hostnames)
-        self._max_body_bytes, self._body_within_s = max_body_bytes, body_within_s
+        self._max_body_bytes = max_body_bytes
+        self._body_within_s = BODY_WITHIN_S if body_within_s is None else body_within_s
         self._inside = _Inside(max_bytes_inside)
         self._log_format, self._check_key, self._is_full = log_format, check_key, is_full
 
@@ -182,6 +184,7 @@ class _Body:
             async with asyncio.timeout_at(self._end):
                 message = await self._receive()
         except TimeoutError:
+            metrics.REFUSED.labels("slow").inc()
             self.refusal = SlowBody(f"the body did not come within {self._within_s:g} s")
             raise self.refusal from None
         if message["type"] == "http.request":

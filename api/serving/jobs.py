@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from ...encoders.errors import PlaceprintError
 from . import metrics
-from .problems import Conflict, UnknownJob, log_fault
+from .problems import log_fault
+from .refusals import Conflict, UnknownJob
 
 log = logging.getLogger("placeprint.service")
 

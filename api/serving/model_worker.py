@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
-from .problems import Busy, DeadlinePassed, NotReady, log_fault
+from .problems import log_fault
+from .refusals import Busy, DeadlinePassed, NotReady
 
 MAX_BATCH = 8  # on a CPU no model gains by more, and the next question need not wait so long
 BACKGROUND_BATCH = 4  # photos, so that a question waits no longer than these take

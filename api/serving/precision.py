@@ -28,7 +28,7 @@ from ...encoders.areas import Area, Box, Circle, Polygon
 from ...encoders.sphere import great_circle_km
 from ...indexer.filters import Filter
 from ...indexer.photos import Photo
-from .problems import TooPrecise
+from .refusals import TooPrecise
 
 Precision: TypeAlias = Literal["country", "region", "25km", "exact"]
 

@@ -1,17 +1,15 @@
 """The service: galleries, models, and the threads that they work in.
 
-The event loop only moves bytes. Photos are decoded by sandboxed processes, one thread makes all calls
-of the models (`ModelWorker`), one those of the stores, and one locates, so that a search need not wait
-for a location. What changes a gallery has a thread of its own too.
+The event loop only moves bytes. Photos are decoded by sandboxed processes (`PhotoDecoders`), one thread
+makes all calls of the models (`ModelWorker`), others those of the stores (`Threads`), and locations are
+worked out in a process of their own (`LocateProcess`), so that a search waits for none of these.
 """
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -19,45 +17,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...encoders.catalog import load_encoder
-from ...encoders.decoding import DecodePool
-from ...encoders.errors import PlaceprintError, UnknownGallery, UnreadableImage
+from ...encoders.errors import PlaceprintError, UnknownGallery
 from ...encoders.image import ImageEncoder
 from ...encoders.location import LocationEmbedder
 from ...encoders.location_catalog import load_location_encoder
-from ...encoders.photo import PhotoFacts
-from ...encoders.photo_formats import FORMATS
-from ...encoders.preprocessing import Preprocessing
-from ...encoders.upload_limits import UploadLimits
 from ...indexer.gallery import Gallery
 from ...indexer.record import Record, Status
-from ...indexer.switching import exchange, fill, keys_behind, mark_ready, recover_all
+from ...indexer.switching import recover_all
 from . import metrics, work
 from .audit import AuditLog
+from .changeover import UNUSED_WITHIN_S
 from .jobs import Jobs
+from .locate_process import LocateProcess, Tell
 from .model_worker import ModelWorker
-from .models import BackgroundEncoder, LoadEncoder, Models, ServedModel
-from .problems import Busy, Conflict, DeadlinePassed, NotReady
+from .models import LoadEncoder, Models, ServedModel
+from .patience import Patience
+from .photo_decoders import PhotoDecoders
+from .refusals import Busy, Conflict, DeadlinePassed, NotReady
 from .sensitive import SensitiveAreas
 from .served_gallery import ServedGallery
 from .service_settings import ServiceSettings, galleries_to_serve
+from .threads import Threads
 from .url_fetch import UrlFetcher
 
 log = logging.getLogger("placeprint.service")
 
 CANARY_AFTER_S = 10.0
-MAX_ROUNDS = 5
 CANCELED_WITHIN_S = 15.0
-UNUSED_WITHIN_S = 60.0
-"""So long is waited for questions under way before a gallery is let go."""
-
 READY_WITHIN_S = 5.0
-Pixels = NDArray[np.uint8]
+SEARCHED_S = 0.1
+"""Patient work does not hurry in between two searches."""
+
 Answer = TypeVar("Answer")
 Kind: TypeAlias = Literal["search", "locate", "embed"]
 """Questions that are counted apart, so that none of the slow ones keeps the quick ones out."""
 
 
-class Service:
+class Service(Threads):
     """Everything that is opened once, when the server starts, and closed when it ends.
 
     Opening takes as long as loading the models does.
@@ -65,13 +61,22 @@ class Service:
     Args:
         settings: of the operator.
         encoders: already loaded, by the name that galleries know them by; others are loaded.
+        tell: has locations worked out; by default in a process of its own.
 
     Raises:
         PlaceprintError: a gallery or a model cannot be opened.
     """
 
-    def __init__(self, settings: ServiceSettings, encoders: Mapping[str, ImageEncoder] | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        encoders: Mapping[str, ImageEncoder] | None = None,
+        tell: Tell | None = None,
+    ) -> None:
+        super().__init__(n_files=settings.decoders)
         self.settings = settings
+        self.decoders = PhotoDecoders(settings)
+        self._tell: Tell = tell or LocateProcess(settings.deadline_s)
         self.sensitive = SensitiveAreas(settings.sensitive_areas)
         self.audit = AuditLog(settings.audit_path)
         self.urls = UrlFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6))
@@ -79,20 +84,13 @@ class Service:
         self.models = Models(self.worker, _loader(encoders or {}))
         self.galleries: dict[str, ServedGallery] = {}
         self.n_unavailable = 0
-        self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._locate_thread = ThreadPoolExecutor(1, thread_name_prefix="locate")
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._decode_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
-        self._patient_decode_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode-more")
-        self._decoders: DecodePool | None = None
-        self._file_threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="files")
-        self._own_decoders: DecodePool | None = None  # for files of galleries, which may be of any format
         self._location_encoder: LocationEmbedder | None = None
-        self._n_crashes_seen = 0
         self._n_inside: dict[Kind, int] = {"search": 0, "locate": 0, "embed": 0}
         self._most_inside: dict[Kind, int] = {
             "search": settings.max_inside, "locate": settings.max_locating, "embed": settings.max_embedding
         }  # fmt: skip
+        self._searched_at = -np.inf
+        self.patience = Patience(lambda: self.is_searched)
         self.jobs = Jobs()
         try:
             self._open()
@@ -116,31 +114,18 @@ class Service:
                 # One of many that is broken or in use must not keep the others from being served.
                 self.n_unavailable += 1
                 log.warning("gallery %s is not served: %s %s", name, type(error).__name__, error)
-        self._decoders = DecodePool(
-            Preprocessing(size=224),
-            workers=self.settings.decoders,
-            timeout_s=self.settings.deadline_s,
-            limits=UploadLimits(
-                formats=tuple(self.settings.formats), max_pixels=int(self.settings.max_pixels_mp * 1e6)
-            ),
-        )
+        if self.settings.may_geolocate and isinstance(self._tell, LocateProcess):
+            self._tell.start()
 
     def close(self) -> None:
         """End the threads and let go of the galleries."""
         self.jobs.close()
-        for threads in (
-            self._decode_threads,
-            self._patient_decode_threads,
-            self._file_threads,
-            self._locate_thread,
-            self._write_thread,
-        ):
-            threads.shutdown(cancel_futures=True)
-        for pool in (self._decoders, self._own_decoders):
-            if pool is not None:
-                pool.close()
+        if isinstance(self._tell, LocateProcess):
+            self._tell.close()
+        self.decoders.close()
+        super().close()
         self.worker.close()
-        self._store_thread.shutdown()
+        self.close_store()
         for served in self.galleries.values():
             served.close()
         self.galleries = {}
@@ -158,6 +143,10 @@ class Service:
         except KeyError:
             raise UnknownGallery(f"no gallery {name!r} is served here") from None
 
+    def served_by(self, gallery: Gallery, model: ServedModel) -> ServedGallery:
+        """An opened gallery with its model, under this service's settings."""
+        return ServedGallery(gallery, model, self.settings.precision, self.sensitive, self._tell)
+
     def open_gallery(self, name: str) -> ServedGallery:
         """Open a gallery and serve it from now on.
 
@@ -168,7 +157,7 @@ class Service:
         try:
             model = self.models.of_gallery(gallery.fingerprint, gallery.encoder, gallery.weights)
             gallery.check(model.fingerprint)
-            served = ServedGallery(gallery, model, self.settings.precision, self.sensitive)
+            served = self.served_by(gallery, model)
         except BaseException:
             gallery.close()
             raise
@@ -231,61 +220,6 @@ class Service:
         if self.galleries.get(served.name) is not served:
             raise Busy(f"gallery {served.name!r} has just changed its model; ask again")
 
-    def switch(self, served: ServedGallery, following: ServedGallery, *, may_miss: set[str]) -> None:
-        """Serve a gallery by another model from now on; called in the thread of a job.
-
-        New questions go to the new one at once, those under way end on the old one, and no question
-        fails. While the folders are exchanged, some hundred milliseconds, questions wait.
-
-        Args:
-            served: by the old model.
-            following: its twin by the new one, filled.
-            may_miss: ids of photos that the new model could not look at.
-        """
-        for _ in range(MAX_ROUNDS):
-            if self._write_thread.submit(self._hand_over, served, following, may_miss).result():
-                break
-            encoder = BackgroundEncoder(following.model, self.worker)
-            fill(served.gallery, following.gallery, encoder, leave_out_missing=True)
-        else:
-            raise Conflict(
-                f"photos came into gallery {served.name!r} meanwhile that the new model cannot look at; "
-                "their files are not at hand. Switch again, and leave out what is missing"
-            )
-        end = time.monotonic() + UNUSED_WITHIN_S
-        while served.n_users and time.monotonic() < end:
-            time.sleep(0.02)
-        served.following = None
-        with self._paused():
-            served.close()
-            following.gallery.close()
-            old = exchange(served.name, self.settings)
-            following.move_to(Gallery.open(served.name, settings=self.settings))
-        Gallery(old, self.settings).discard()
-
-    def _hand_over(self, served: ServedGallery, following: ServedGallery, may_miss: set[str]) -> bool:
-        """Serve the twin, unless something was written that it does not have; in the thread that writes."""
-        entries = served.gallery.state.entries
-        behind = keys_behind(served.gallery, following.gallery)
-        if any(entries[key].id not in may_miss for key in behind):
-            return False
-        mark_ready(following.gallery)  # from here on a kill leads forward: what is written goes to the twin
-        self.galleries[served.name] = following
-        return True
-
-    @contextmanager
-    def _paused(self) -> Iterator[None]:
-        """Hold all threads that ask galleries."""
-        release = threading.Event()
-        threads = (self._store_thread, self._locate_thread, self._write_thread, self._file_threads)
-        held = [pool.submit(release.wait) for pool in threads for _ in range(pool._max_workers)]
-        try:
-            while not all(one.running() or one.done() for one in held):
-                time.sleep(0.005)
-            yield
-        finally:
-            release.set()
-
     async def write(self, served: ServedGallery, change: Callable[[ServedGallery], Answer]) -> Answer:
         """Change a gallery, after all changes before.
 
@@ -318,6 +252,11 @@ class Service:
 
     # --- threads ------------------------------------------------------------------------------
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether somebody searches, or did just now and may do so again."""
+        return self._n_inside["search"] > 0 or time.monotonic() - self._searched_at < SEARCHED_S
+
     def is_full(self, kind: "Kind") -> bool:
         """Whether as many questions of a kind as fit are being answered."""
         return self._n_inside[kind] >= self._most_inside[kind]
@@ -342,81 +281,28 @@ class Service:
             raise DeadlinePassed(f"this took longer than {self.settings.deadline_s:g} s") from None
         finally:
             self._n_inside[kind] -= 1
-
-    async def decode(
-        self, content: bytes, model: ServedModel, *, is_patient: bool = False
-    ) -> tuple[Pixels, PhotoFacts]:
-        """A photo as a model sees it, and what its file says of itself.
-
-        Raises:
-            UnreadableImage: it cannot be decoded, or is of a format that is not taken.
-        """
-        return await self._in_decoder(lambda pool: pool.decode(content, model.preprocessing), is_patient)
-
-    async def own_thumbnail(self, content: bytes, side_px: int) -> bytes:
-        """A small JPEG of a photo of a gallery, made of its pixels alone."""
-        if self._own_decoders is None:
-            self._own_decoders = DecodePool(
-                Preprocessing(size=224), workers=1, timeout_s=20.0, limits=UploadLimits(formats=FORMATS)
-            )
-        pool = self._own_decoders
-        return await self.in_files(pool.thumbnail, content, side_px)
-
-    async def _in_decoder(self, function: Callable[[DecodePool], Answer], is_patient: bool) -> Answer:
-        pool = self._decoders
-        if pool is None:
-            raise NotReady("the service is ending")
-        started = time.perf_counter()
-        try:
-            threads = self._patient_decode_threads if is_patient else self._decode_threads
-            return await asyncio.get_running_loop().run_in_executor(threads, function, pool)
-        except UnreadableImage as error:
-            metrics.DECODE_FAILURES.labels(type(error).__name__).inc()
-            raise
-        finally:
-            metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
+            if kind == "search":
+                self._searched_at = time.monotonic()
+                asyncio.get_running_loop().call_later(SEARCHED_S, self.patience.look)
 
     async def embed_photo(
         self, content: bytes, model: ServedModel, *, is_patient: bool = False
     ) -> NDArray[np.float32]:
         """The embedding of a photo, (D,)."""
-        pixels, _ = await self.decode(content, model, is_patient=is_patient)
-        return await self.embed(model.embed_pixels, pixels, is_patient=is_patient)
+        async with self.patience if is_patient else nullcontext():
+            pixels, _ = await self.decoders.decode(content, model.preprocessing, is_patient=is_patient)
+            return await self.embed(model.embed_pixels, pixels, is_patient=is_patient)
 
     async def embed(self, function: Any, input: Any, *, is_patient: bool = False) -> NDArray[np.float32]:
         """The embedding of one input of a model, (D,)."""
         future = self.worker.submit(function, input, within_s=self.settings.deadline_s, is_patient=is_patient)
         return await asyncio.wrap_future(future)
 
-    async def in_store(self, function: Callable[..., Answer], *args: Any) -> Answer:
-        """Call what asks a store, and is over in milliseconds."""
-        return await asyncio.get_running_loop().run_in_executor(self._store_thread, function, *args)
-
-    async def in_locator(self, function: Callable[..., Answer]) -> Answer:
-        """Call what locates a photo, or takes as long."""
-        return await asyncio.get_running_loop().run_in_executor(self._locate_thread, function)
-
-    async def in_files(self, function: Callable[..., Answer], *args: Any) -> Answer:
-        """Call what reads or writes a file."""
-        return await asyncio.get_running_loop().run_in_executor(self._file_threads, function, *args)
-
     def location_encoder(self) -> "LocationEmbedder":
         """The encoder of places; loaded when first asked for, in the locator's thread."""
         if self._location_encoder is None:
             self._location_encoder = load_location_encoder()
         return self._location_encoder
-
-    def count_decoders(self) -> None:
-        """Count the decoding processes that photos have ended since the last time."""
-        n_crashed = self._decoders.n_crashed if self._decoders is not None else 0
-        metrics.DECODER_CRASHES.inc(n_crashed - self._n_crashes_seen)
-        self._n_crashes_seen = n_crashed
-
-    async def in_writer(self, function: Callable[..., Answer], *args: Any) -> Answer:
-        """Call what changes a gallery. It is not called off by a deadline: half of it is not done."""
-        return await asyncio.shield(
-            asyncio.get_running_loop().run_in_executor(self._write_thread, function, *args)
-        )
 
     # --- readiness ----------------------------------------------------------------------------
 

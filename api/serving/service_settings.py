@@ -60,12 +60,20 @@ class ServiceSettings(Settings):
     rate_per_minute: int = Field(600, ge=0, le=1_000_000)
     """Requests a minute of each key, or without keys of each address; 0 for no limit."""
 
+    megapixels_per_minute: int = Field(12_000, ge=0, le=10_000_000)
+    """Megapixels a minute that each key, or without keys each address, may have decoded: by default a
+    thousand photos of 12; 0 for no limit. A request may have four times `max_pixels_mp`."""
+
     # --- how precisely ---
     precision: Precision = "region"
     """How precisely places are told: of what is asked about, and of the gallery's photos."""
 
     geolocation: bool | None = None
     """Whether photos may be geolocated. By default only while this machine alone is listened to."""
+
+    facet_fields: list[str] = Field(default_factory=list)
+    """Fields of the payload whose values are counted even where nearly each photo has one of its own, which
+    otherwise is refused: such values name single photos."""
 
     sensitive_areas: Path | None = None
     """GeoJSON polygons within which no place is told more precisely than by country."""
@@ -92,6 +100,9 @@ class ServiceSettings(Settings):
     decoders: int = Field(2, ge=1, le=64)
     """Processes that decode photos."""
 
+    model_threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1, le=256)
+    """Threads of one call of a model. By default half of the cores: the others decode and answer."""
+
     max_inside: int = Field(2 * (os.cpu_count() or 2), ge=1, le=10_000)
     """Searches that are answered at a time; more are sent away with 503, to come again in a moment. By
     default two for each core: with more inside, all of them are slower, and none is done sooner."""
@@ -101,6 +112,9 @@ class ServiceSettings(Settings):
 
     max_embedding: int = Field(64, ge=1, le=10_000)
     """Requests for embeddings, and for photos to be added, that are answered at a time."""
+
+    max_looking: int = Field(64, ge=1, le=10_000)
+    """Lists, counts, tiles of the map and small pictures that are answered at a time."""
 
     max_waiting: int = Field(256, ge=1, le=100_000)
     """Inputs that may wait for the model."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .problems import BodyTooLarge, UrlRefused
+from .refusals import BodyTooLarge, UrlRefused
 
 TIMEOUT_S = 10.0
 

@@ -9,10 +9,10 @@ from ...indexer import ingest
 from ...indexer import switching as switching_to
 from ...indexer.sources import list_source
 from . import metrics
+from .changeover import change_over
 from .jobs import Job, Work
 from .models import BackgroundEncoder
-from .problems import Conflict, NotOffered
-from .served_gallery import ServedGallery
+from .refusals import Conflict, NotOffered
 
 if TYPE_CHECKING:
     from .service import Service
@@ -109,7 +109,7 @@ def switching(service: "Service", name: str, model: str, *, leave_out_missing: b
         twin = switching_to.open_twin(
             name, chosen.fingerprint, encoder=chosen.name, weights=chosen.weights, settings=service.settings
         )
-        following = ServedGallery(twin, chosen, served.cap, service.sensitive)
+        following = service.served_by(twin, chosen)
         served.following = following  # what is added from now on goes to both
         try:
             filled = switching_to.fill(
@@ -125,7 +125,7 @@ def switching(service: "Service", name: str, model: str, *, leave_out_missing: b
                 stage=lambda what: job.tell(0, None, what),
             )
             job.tell(0, None, "switching")
-            service.switch(served, following, may_miss=set(filled.missing))
+            change_over(service, served, following, may_miss=set(filled.missing))
         except BaseException:
             if served.following is following:
                 served.following = None

@@ -390,7 +390,7 @@ def test_the_process_answers_while_a_photo_is_at_work(
     encoder = ColorEncoder()
     client, answers = serve(encoder, max_locating=1), []
     service: Service = client.app.state.service  # type: ignore[attr-defined]
-    owner, name = (encoder, "embed_pixels") if slow == "model" else (service._decoders, "decode")
+    owner, name = (encoder, "embed_pixels") if slow == "model" else (service.decoders.pools[0], "decode")
     gate = Gate(getattr(owner, name))
     monkeypatch.setattr(owner, name, gate)
 

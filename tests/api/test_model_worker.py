@@ -10,7 +10,7 @@ import pytest
 
 from placeprint.api.serving import model_worker
 from placeprint.api.serving.model_worker import ModelWorker
-from placeprint.api.serving.problems import Busy, DeadlinePassed, NotReady
+from placeprint.api.serving.refusals import Busy, DeadlinePassed, NotReady
 
 
 class Model:

@@ -23,7 +23,7 @@ from placeprint.api.serving.precision import (
     is_coarsely_within,
     widened,
 )
-from placeprint.api.serving.problems import TooPrecise
+from placeprint.api.serving.refusals import TooPrecise
 from placeprint.encoders.areas import Area, Box, Circle, Polygon
 from placeprint.encoders.sphere import great_circle_km
 from placeprint.indexer.filters import Filter
@@ -213,9 +213,9 @@ def answers(home: Path, lonlat: np.ndarray) -> str:
 
     def ask(embedding: Any, filter: Filter, wish: Wish | None = None) -> None:
         asked = [] if embedding is None else [(1.0, embedding)]
-        found, _ = gallery.search(asked, filter=filter, wish=wish, by_rankings=False, k=12, offset=0)
+        found, _ = gallery.search.best(asked, filter=filter, wish=wish, by_rankings=False, k=12, offset=0)
         told.append(gallery.shown(found, asked_place=True))
-        told.append(gallery.n_matches(filter))
+        told.append(gallery.search.n_matches(filter))
 
     try:
         embeddings = [encoder.embed_pixels(shade)[0] for shade in shades]

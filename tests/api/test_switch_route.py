@@ -13,6 +13,7 @@ from PIL import Image
 from served import JPEG, settings_at
 
 from placeprint.api.app import create_app
+from placeprint.api.serving.locate_process import tell_here
 from placeprint.api.serving.service import Service
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
@@ -62,7 +63,7 @@ def client_of(home: Path, **encoders: ColorEncoder) -> Any:
     from fastapi.testclient import TestClient
 
     settings = settings_at(home, precision="exact", models={"six": ""}, max_inside=64)
-    service = Service(settings, {"color": ColorEncoder(), "six": SixColors(), **encoders})
+    service = Service(settings, {"color": ColorEncoder(), "six": SixColors(), **encoders}, tell_here)
     return TestClient(
         create_app(settings, service), base_url="http://127.0.0.1", raise_server_exceptions=False
     )
@@ -159,7 +160,7 @@ def test_a_switch_that_is_cut_off_after_it_was_decided_goes_forward(
     def cut_off(name: str, settings: Any) -> Any:
         raise RuntimeError("killed here")
 
-    monkeypatch.setattr("placeprint.api.serving.service.exchange", cut_off)
+    monkeypatch.setattr("placeprint.api.serving.changeover.exchange", cut_off)
     with client_of(home) as client:
         asked = {"kind": "switch", "gallery": "trips", "model": "six"}
         assert finished(client, client.post("/v1/jobs", json=asked))["status"] == "failed"

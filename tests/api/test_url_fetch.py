@@ -7,7 +7,7 @@ import httpx
 import pytest
 from served import TRIPS, is_problem, make_gallery, picture, serving
 
-from placeprint.api.serving.problems import BodyTooLarge, UrlRefused
+from placeprint.api.serving.refusals import BodyTooLarge, UrlRefused
 from placeprint.api.serving.url_fetch import UrlFetcher, is_public
 
 PUBLIC = "93.184.216.34"

@@ -58,13 +58,14 @@ def serve(home: Path) -> None:
 
     from placeprint.api.app import create_app
     from placeprint.api.serving import work
+    from placeprint.api.serving.locate_process import tell_here
     from placeprint.api.serving.service import Service
     from placeprint.api.serving.service_settings import ServiceSettings
 
     settings = ServiceSettings(home=home, qdrant_url=None, precision="exact", rate_per_minute=0)
     # The map asks for no geolocation, and fitting it to so many photos takes minutes.
     work.calibrating = lambda service, name: lambda job: "left out"
-    app = create_app(settings, Service(settings, {"made-up": MadeUpEncoder(DIMENSION)}))
+    app = create_app(settings, Service(settings, {"made-up": MadeUpEncoder(DIMENSION)}, tell_here))
     sock = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[sock])

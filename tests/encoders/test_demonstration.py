@@ -16,11 +16,10 @@ from placeprint.encoders.demonstration import (
     INPUT_SIZE,
     WEIGHTS,
     DemonstrationNet,
-    UnknownWords,
     load,
     words_of,
 )
-from placeprint.encoders.errors import WeightsUnavailable
+from placeprint.encoders.errors import UnknownWords, WeightsUnavailable
 from placeprint.encoders.places import load_places
 from placeprint.encoders.preprocessing import Preprocessing
 from placeprint.encoders.scenes.painting import draw

@@ -15,8 +15,7 @@ from placeprint.encoders.captioning.zero_shot import (
     fit_temperature,
 )
 from placeprint.encoders.catalog import load_encoder
-from placeprint.encoders.demonstration import UnknownWords
-from placeprint.encoders.errors import InvalidCoordinate, InvalidOption, NoTextTower
+from placeprint.encoders.errors import InvalidCoordinate, InvalidOption, NoTextTower, UnknownWords
 from placeprint.encoders.places import load_places
 
 
