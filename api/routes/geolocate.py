@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 
-from ...indexer.record import photo_id_of
+from ...indexer.record import photo_id
 from ..schemas.locations import LocationOut
 from ..serving import metrics
 from ..serving.callers import reader
 from ..serving.problems import ALWAYS, responses
 from ..serving.refusals import NotOffered
 from .bodies import photo_body, photos
+from .json_bodies import in_turn
 from .opened import InGallery, Opened
 
 MAX_PHOTOS = 16
@@ -55,7 +56,8 @@ async def geolocate(
             *(service.embed_photo(content, gallery.model) for content in sent.contents)
         )
         together = np.asarray(np.sum(embeddings, axis=0), np.float32)
-        own = frozenset(photo_id_of(content) for content in sent.contents)
+        hashes = await in_turn(lambda: [hashlib.sha256(content).hexdigest() for content in sent.contents])
+        own = frozenset(photo_id(one) for one in hashes)
         told = await service.in_locator(
             lambda: gallery.locate(
                 together, prior=prior, exclude_ids=own, with_surface=surface, n_evidence=n_evidence
@@ -66,7 +68,7 @@ async def geolocate(
                 event="geolocate",
                 caller=request.state.caller,
                 gallery=gallery.name,
-                sha256=[hashlib.sha256(content).hexdigest() for content in sent.contents],
+                sha256=hashes,
                 precision=told["precision"],
             )
         )

@@ -125,9 +125,7 @@ async def photo(service: Opened, gallery: InGallery, id: PhotoId) -> Any:
 @routes.delete("/{id}", response_model=DeletedOut, dependencies=[Depends(writer)], responses=responses(507))
 async def delete_photo(service: Opened, gallery: InGallery, id: PhotoId, erase: bool = False) -> Any:
     """Take a photo out. With ``erase`` its embedding, place and payload are wiped from all files."""
-    n_deleted = await service.write(gallery, lambda served: served.delete([id], is_erased=erase))
-    service.calibrate_if_behind(gallery)
-    return DeletedOut(n_deleted=n_deleted)
+    return DeletedOut(n_deleted=await service.delete(gallery, [id], is_erased=erase))
 
 
 @routes.get("/{id}/thumbnail", response_class=Response, dependencies=[Depends(reader), looking], responses={

@@ -29,12 +29,13 @@ from ..schemas.search import (
 )
 from ..serving import precision
 from ..serving.callers import reader
+from ..serving.pixels import charge
 from ..serving.problems import ALWAYS, responses
 from ..serving.refusals import InvalidQuestion
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
 from .bodies import one_photo, photo_body
-from .json_bodies import sent_in_base64
+from .json_bodies import JsonRoute, sent_in_base64
 from .opened import InGallery, Opened
 
 routes = APIRouter(
@@ -42,6 +43,7 @@ routes = APIRouter(
     tags=["search"],
     dependencies=[Depends(reader)],
     responses=responses(*ALWAYS, 404, 415),
+    route_class=JsonRoute,
 )
 Question = NDArray[np.float32] | tuple[float, float]
 
@@ -150,7 +152,9 @@ async def _question(service: Service, gallery: ServedGallery, query: AnyQuery) -
         case ImageQuery():
             return await service.embed_photo(await sent_in_base64(query.image), model)
         case UrlQuery():
-            return await service.embed_photo(await service.urls.fetch(query.image_url), model)
+            content = await service.urls.fetch(query.image_url)
+            charge(content)
+            return await service.embed_photo(content, model)
         case PhotoQuery():
             return await service.in_store(gallery.embedding_of, query.photo)
         case VectorQuery():

@@ -54,7 +54,7 @@ class PixelBudget:
             seconds = max(1, round(60.0 * missing / self._most + 0.5))
             raise TooManyRequests(
                 f"more than {self._most:g} megapixels a minute (PLACEPRINT_MEGAPIXELS_PER_MINUTE); come "
-                f"again in {seconds} s, or send photos smaller: a model looks at some hundred pixels of each side",
+                f"again in {seconds} s, or send photos smaller: models look at some hundred pixels a side",
                 seconds,
             )
         self._left.pop(caller, None)

@@ -350,16 +350,22 @@ class ServedGallery:
             self._forget_counts()
 
     def delete(self, ids: Sequence[str], *, is_erased: bool) -> int:
-        """Take photos out, everywhere."""
+        """Take photos out, everywhere; nobody finds them any more. What is erased needs `finish_erasing`."""
         with self.writing:
-            n_deleted = self.gallery.delete(ids, is_erased=is_erased)
+            n_deleted = _delete(self.gallery, ids, is_erased=is_erased)
             if self.following is not None:
-                self.following.gallery.delete(ids, is_erased=is_erased)
+                _delete(self.following.gallery, ids, is_erased=is_erased)
             if is_erased:  # what was fitted knew them too
                 self._teller = None
                 self.refresh(may_fit=False)
             self._forget_counts()
         return n_deleted
+
+    def finish_erasing(self) -> None:
+        """Take what was erased out of the store's files too. It takes a while; all else goes on meanwhile."""
+        self.gallery.finish_erasing()
+        if (following := self.following) is not None:
+            following.gallery.finish_erasing()
 
     def _forget_counts(self) -> None:
         self._counted = None
@@ -372,3 +378,7 @@ class ServedGallery:
     def is_deleted(self, sha256: str) -> bool:
         """Whether a photo of these bytes was taken out and is not wanted back."""
         return photo_id(sha256) in self.gallery.state.deleted
+
+
+def _delete(gallery: Gallery, ids: Sequence[str], *, is_erased: bool) -> int:
+    return gallery.begin_erasing(ids) if is_erased else gallery.delete(ids)

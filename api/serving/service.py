@@ -91,6 +91,7 @@ class Service(Threads):
         }  # fmt: skip
         self._searched_at = -np.inf
         self.patience = Patience(lambda: self.is_searched)
+        self._finishing: set[asyncio.Future[None]] = set()
         self.jobs = Jobs()
         try:
             self._open()
@@ -232,6 +233,24 @@ class Service(Threads):
             return change(served)
 
         return await self.in_writer(checked)
+
+    async def delete(self, served: ServedGallery, ids: Sequence[str], *, is_erased: bool) -> int:
+        """Take photos out of a gallery; what is erased is out of all files when this returns.
+
+        Whoever asks may go away: an erasing that has begun is finished.
+        """
+        n_deleted = await self.write(served, lambda gallery: gallery.delete(ids, is_erased=is_erased))
+        self.calibrate_if_behind(served)
+        if is_erased:
+
+            async def finish() -> None:
+                with served.in_use():
+                    await asyncio.to_thread(served.finish_erasing)
+
+            self._finishing.add(task := asyncio.ensure_future(finish()))
+            task.add_done_callback(self._finishing.discard)
+            await asyncio.shield(task)
+        return n_deleted
 
     async def add(self, served: ServedGallery, photos: Sequence[tuple[Record, bytes]]) -> None:
         """Add photos to a gallery, and to that of the model that a switch leads to."""

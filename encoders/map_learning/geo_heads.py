@@ -67,6 +67,9 @@ class GeoHeads(nn.Module):
         self.density = nn.Linear(run.dimension, 1 if run.density_loss == "coral" else n_bins)
         self.thresholds = nn.Parameter(torch.linspace(1.0, -1.0, n_bins - 1))
         self.position = nn.Linear(run.dimension, 3 if run.position_loss == "sphere" else 2)
+        # So that an answer begins at the mean place: a random one is worse than none for many epochs.
+        nn.init.zeros_(self.position.weight)
+        nn.init.zeros_(self.position.bias)
         self.geocell = nn.Linear(run.dimension, len(scales.geocell_centers))
         # Not in the state: a resumed run fits them anew, to the same bits.
         for name in ("density_edges", "density_centers", "center", "geocell_centers"):
@@ -124,7 +127,7 @@ class GeoHeads(nn.Module):
     def place(self, read: Tensor) -> Tensor:
         """Predicted unit vectors, (N, 3): the mean place, and an offset in units of the spread.
 
-        So a head that knows nothing begins at the mean place, in a town as in the world.
+        So a head that knows nothing answers the mean place, in a town as in the world.
         """
         offset = self.position(read) * (2.0 * self.scales.spread) ** 0.5
         return F.normalize(self.center + offset, dim=-1)

@@ -73,6 +73,11 @@ class _Seen:
     logits: Tensor  # (S, B, P)
 
 
+def is_of_several_classes(ids: Tensor) -> Tensor:
+    """Which crops show more than one class: (B, px, px) -> (B,) booleans."""
+    return ids.flatten(1).amin(dim=1) != ids.flatten(1).amax(dim=1)
+
+
 class MapModel(nn.Module):
     """The two branches and everything that only training needs.
 
@@ -119,7 +124,13 @@ class MapModel(nn.Module):
         parts: dict[str, Tensor] = {"distillation": distillation.loss}
         weighted = {"distillation": run.distillation_weight * distillation.loss}
         if run.koleo_weight > 0.0:
-            parts["koleo"] = torch.stack([koleo(one) for one in student.embedding[:N_GLOBAL]]).mean()
+            # Two crops of nothing but sea are equal, and no force should drive them apart: from a fifth
+            # of such crops on, theirs was the whole gradient.
+            spread = [
+                koleo(one[is_of_several_classes(ids)])
+                for one, ids in zip(student.embedding[:N_GLOBAL], views.global_ids, strict=True)
+            ]
+            parts["koleo"] = torch.stack(spread).mean()
             weighted["koleo"] = run.koleo_weight * parts["koleo"]
         auxiliary, present = self._auxiliary(student, teacher, views, labels)
         parts |= auxiliary

@@ -30,6 +30,9 @@ LOW_RANK = 0.1
 
 FLAT_ROUNDS = 5
 
+PROBE_NOISE = 0.05
+"""A fall of the probe that is more than chance among its 256 places."""
+
 _SIGNS = {"student-uniform": PATIENCE, "teacher-uniform": BRIEF, "one-output": BRIEF}
 
 MESSAGES = {
@@ -42,7 +45,7 @@ MESSAGES = {
     "center_momentum, and raise the teacher temperature a little.",
     "low-rank": "The embeddings lie on few axes: RankMe is far below the dimension. Raise koleo_weight, "
     "and check that views of one place differ.",
-    "shortcut": "The loss falls, but the land-use probe does not rise: the network may have found a "
+    "shortcut": "The loss falls, and so does the land-use probe: the network may have found a "
     "shortcut, such as the width of lines or the edge of the map. Check zoom ranges, styles and no-data.",
 }
 
@@ -107,7 +110,7 @@ def judge_round(monitor: CollapseMonitor, records: Sequence[dict[str, Any]], dim
     if len(records) > FLAT_ROUNDS:
         before = records[-1 - FLAT_ROUNDS]
         is_learning = last["distillation"] < 0.95 * before["distillation"]
-        if is_learning and last["probe"] <= before["probe"] - 0.01:
+        if is_learning and last["probe"] <= before["probe"] - PROBE_NOISE:
             found.append("shortcut")
     return [MESSAGES[name] for name in found]
 

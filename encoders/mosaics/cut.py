@@ -9,7 +9,8 @@ where (cx, cy) is its center. The view's right-hand axis is turned counterclockw
 turns clockwise: at 90 degrees it is `numpy.rot90(straight, -1)`, pixel for pixel.
 
 cy, s gy cos t and the other terms are rounded to 2^-32 px each, once, and added as integers. Integer sums
-do not depend on order, batch or backend, as sums of floats do; the rounding is 10^-9 of a pixel.
+do not depend on order, batch or backend, as sums of floats do; the rounding is 10^-9 of a pixel. It also
+takes away the 6e-17 that the cosine of a quarter turn is from 0.
 """
 
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def cut_of(lonlat: _Floats, step: _Floats, angle_rad: _Floats, px: int, zoom: in
     x = offset - side * np.round(offset / side) + window.width / 2.0
     y = world[:, 1] - window.y
     grid = np.arange(px) - (px - 1) / 2.0
-    cos, sin = _exact(np.cos(angle_rad)), _exact(np.sin(angle_rad))
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     s = step[:, None]
     return Cut(
         _fixed(y), _fixed(x),
@@ -120,11 +121,6 @@ def per_view(value: ArrayLike, n: int, what: str) -> _Floats:
 
 def _fixed(value: _Floats) -> _Ints:
     return np.rint(value * 2.0**BITS).astype(np.int64)
-
-
-def _exact(value: _Floats) -> _Floats:
-    """Sines and cosines of quarter turns without the 6e-17 that π/2 as a float leaves."""
-    return np.where(np.abs(value) < 1e-12, 0.0, value)
 
 
 def _low(center: _Ints, down: _Ints, right: _Ints) -> _Ints:

@@ -37,7 +37,8 @@ def entropy_bits(ids: NDArray[np.uint8]) -> _Floats:
     known = 1.0 - shares[:, NODATA]
     p = np.delete(shares, NODATA, axis=1) / np.where(known > 0.0, known, 1.0)[:, None]
     bits = -(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=1)
-    return np.maximum(bits, 0.0) * known
+    found: _Floats = np.maximum(bits, 0.0) * known
+    return found
 
 
 def sampling_weight(bits: _Floats, *, reference: float, keep_floor: float = 0.1) -> _Floats:

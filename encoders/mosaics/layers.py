@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..areas import Box
 from ..errors import InvalidCoordinate, UnreadableSource
 from .geometry import LINE, POINT, POLYGON, RING, Geometries, bounds_of, parts_of
-from .legend import IDS, NODATA, class_id
+from .legend import CLASSES, IDS, NODATA, class_id
 from .rules import (
     NATURAL_EARTH,
     OSM_AREAS,
@@ -37,6 +37,7 @@ POPULATION = ("population", "pop_max", "pop")
 OSM_CREDIT = "© OpenStreetMap contributors, ODbL"
 RIM_DEG = 0.2  # lines and discs are wider than their geometry: what lies just outside still shows
 OSM_LAYERS = ("points", "lines", "multilinestrings", "multipolygons")
+MIN_ZOOM = np.array([one.min_zoom for one in CLASSES], np.uint8)
 OSM_RULES = {POINT: OSM_POINTS, LINE: OSM_LINES, RING: OSM_LINES, POLYGON: OSM_AREAS}
 
 
@@ -116,7 +117,7 @@ def layer_of(
         drawn = as_class(class_id(name), len(parts))
     else:
         ids = np.asarray(name, np.uint8)[rows]
-        drawn = Drawn(ids, np.full(len(ids), np.nan), np.zeros(len(ids), np.uint8))
+        drawn = Drawn(ids, np.full(len(ids), np.nan), MIN_ZOOM[ids])
     people = np.full(len(parts), np.nan) if population is None else population[rows]
     return Layer(title, parts, drawn.class_id, drawn.line_m, drawn.min_zoom, people, bounds_of(parts), credit)
 

@@ -5,6 +5,12 @@ scan line that it crosses: a signed count is put at the first pixel whose center
 crossing, and the running sum along the line counts the shapes over each pixel (the winding number, summed
 over shapes). All edges of up to three classes go through numpy together; no step is done for one shape.
 
+`tests/benchmarks/map_rasterizers.py` compares: GDAL and `rusterize` 0.9 give the same pixels, GDAL in 0.4 to
+1.4 times the time, `rusterize` in a tenth to a quarter; Pillow gives others, with seams. We keep our own
+because it cannot have a seam, whatever the data, because GDAL converts a coast of 100,000 vertices anew for
+each window that it touches, and because `rusterize` would be one more compiled dependency for work that is
+done once.
+
 The crossing is computed in the coordinates of the world, never of the window, so that a pixel gets the
 same answer in whatever window it is drawn. A shared edge of two polygons gives both the same number,
 because edges are always followed downward: there is no gap and no overlap between neighbors.

@@ -39,7 +39,8 @@ def test_who_waits_too_long_is_sent_away() -> None:
 
 
 PATHS = (
-    "/v1/galleries", TRIPS, f"{TRIPS}/photos", f"{TRIPS}/facets/city", f"{TRIPS}/h3", f"{TRIPS}/tiles/0/0/0.mvt",
+    "/v1/galleries", TRIPS, f"{TRIPS}/photos", f"{TRIPS}/facets/city", f"{TRIPS}/h3",
+    f"{TRIPS}/tiles/0/0/0.mvt",
 )  # fmt: skip
 
 

@@ -81,9 +81,9 @@ def test_a_slow_check_is_as_old_as_its_beginning() -> None:
     async def ask() -> None:
         check = Checked()
         ready = Readiness(check, lambda: now[0])
-        check.takes_s = 0.01
+        check.takes_s = 0.05
         waiting = asyncio.create_task(ready.require())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # it has begun
         now[0] += FRESH_S
         await waiting
         await ready.require()

@@ -72,8 +72,15 @@ def peers(layer: Layer) -> dict[str, Views]:
             image = Image.new("L", (PX, PX))
             draw = ImageDraw.Draw(image)
             for row in rows:
-                ring = (shapely.get_coordinates(polygons[row].exterior) - [x, y]) / step - 0.5
-                draw.polygon(ring.ravel().tolist(), fill=int(ids[row]))
+                rings = shapely.get_rings(polygons[row])
+                corners = [((shapely.get_coordinates(ring) - [x, y]) / step - 0.5).ravel() for ring in rings]
+                if len(rings) == 1:
+                    draw.polygon(corners[0].tolist(), fill=int(ids[row]))
+                    continue
+                mask = Image.new("1", image.size)  # holes must show what lies below
+                for number, ring in enumerate(corners):
+                    ImageDraw.Draw(mask).polygon(ring.tolist(), fill=int(number == 0))
+                image.paste(int(ids[row]), mask=mask)
             np.asarray(image)
 
     def pyplot(points: NDArray[np.float64]) -> None:

@@ -78,9 +78,16 @@ def drawers(polygons: NDArray[np.object_], ids: NDArray[np.uint8]) -> dict[str, 
         image = Image.new("L", (window.width, window.height))
         draw = ImageDraw.Draw(image)
         for row in near(window):
-            # Pillow counts from pixel centers, and knows no holes: they are left filled.
-            ring = shapely.get_coordinates(polygons[row].exterior) - [window.x + 0.5, window.y + 0.5]
-            draw.polygon(ring.ravel().tolist(), fill=int(ids[row]))
+            # Pillow counts from pixel centers.
+            rings = shapely.get_rings(polygons[row])
+            corners = [(shapely.get_coordinates(ring) - [window.x, window.y] - 0.5).ravel() for ring in rings]
+            if len(rings) == 1:
+                draw.polygon(corners[0].tolist(), fill=int(ids[row]))
+                continue
+            mask = Image.new("1", image.size)  # holes must show what lies below
+            for number, ring in enumerate(corners):
+                ImageDraw.Draw(mask).polygon(ring.tolist(), fill=int(number == 0))
+            image.paste(int(ids[row]), mask=mask)
         return np.asarray(image)
 
     def rust(window: Window) -> NDArray[np.uint8]:

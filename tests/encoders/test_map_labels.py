@@ -18,13 +18,12 @@ from conftest import SHARED
 from shapely.geometry import Point
 
 from placeprint.encoders.errors import InvalidCoordinate, MissingLabels, UnknownColumns
+from placeprint.encoders.map_learning.label_rasters import density_at, raster_at
 from placeprint.encoders.map_learning.labels import (
     PRICE_COLUMNS,
-    density_at,
     density_within,
     labels_for,
     median_within,
-    raster_at,
     read_places,
     read_points,
 )

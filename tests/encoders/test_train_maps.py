@@ -29,6 +29,7 @@ from placeprint.encoders.errors import (
 from placeprint.encoders.map_learning import monitor
 from placeprint.encoders.map_learning.encoder import MapEncoder
 from placeprint.encoders.map_learning.geo_targets import PlaceLabels
+from placeprint.encoders.map_learning.model import is_of_several_classes
 from placeprint.encoders.map_learning.monitor import MESSAGES
 from placeprint.encoders.map_learning.settings import MapRun
 from placeprint.encoders.map_learning.trainer import MapTrainer
@@ -90,7 +91,7 @@ def test_losses_fall_and_held_out_prices_are_told(tmp_path: Path) -> None:
     run = replace(RUN, epochs=6, batch_size=32, held_out_share=0.2, learning_rate=3e-3)
     report = run_it(tmp_path / "run", run, 500)
     first, *_, last = log_of(tmp_path / "run")
-    for part in ("price", "reconstruction", "position"):
+    for part in ("price", "reconstruction"):
         assert last[part] < 0.9 * first[part], part
     assert last["messages"] == []
     assert last["kl"] < first["kl"]
@@ -129,6 +130,18 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     wanted = parts["distillation"] + 0.1 * parts["koleo"] + 0.5 * geo
     wanted += 0.25 * parts["reconstruction"] + 2.0 * parts["clustering"]
     assert float(found.total.detach()) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_equal_crops_of_the_sea_are_not_driven_apart() -> None:
+    trainer = trainer_of(replace(RUN, channel_dropout=0.0))
+    views = trainer.cut(0)[1]
+    before = float(trainer.model.losses(views, _labels(trainer), 0.04).parts["koleo"])
+    views.global_ids[:, 1::2] = 1
+    after = float(trainer.model.losses(views, _labels(trainer), 0.04).parts["koleo"])
+    assert is_of_several_classes(views.global_ids[0])[1::2].sum() == 0
+    assert after < before + 1.0  # equal crops would cost 18 nats each
+    views.global_ids[:] = 1
+    assert float(trainer.model.losses(views, _labels(trainer), 0.04).parts["koleo"]) == 0.0
 
 
 @pytest.mark.parametrize(

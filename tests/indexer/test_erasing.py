@@ -1,7 +1,7 @@
 """Erasing photos: questions and writes go on meanwhile, and whatever kills it, the next to open ends it.
 
-Each claim was seen to fail on a planted fault: no note, the note written last, no bound of its shards,
-the old generation left on the disk.
+Each claim was seen to fail on a planted fault: no note, a note that another erasing ends, no bound of its
+shards, the old generation left on the disk.
 """
 
 import json

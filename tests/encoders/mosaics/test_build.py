@@ -13,6 +13,7 @@ from placeprint.encoders.mosaics.build import build_mosaic, window_of
 from placeprint.encoders.mosaics.coastline import land_of
 from placeprint.encoders.mosaics.layers import Layer, layer_of
 from placeprint.encoders.mosaics.legend import IDS, NODATA
+from placeprint.encoders.mosaics.mercator import ground_m_per_px
 from placeprint.encoders.mosaics.mosaic import Mosaic
 from placeprint.encoders.mosaics.storage import read_pages
 from placeprint.encoders.mosaics.synthetic_city import synthetic_city
@@ -20,6 +21,11 @@ from placeprint.encoders.mosaics.synthetic_city import synthetic_city
 
 def of(name: str, *shapes: shapely.Geometry, **how: object) -> Layer:
     return layer_of(np.array([*shapes, None], dtype=object)[:-1], name, **how)  # type: ignore[arg-type]
+
+
+def everywhere(layer: Layer) -> Layer:
+    """A layer that knows about the whole world."""
+    return Layer(**{**vars(layer), "coverage": (-180.0, -85.0, 180.0, 85.0)})
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -114,6 +120,41 @@ def test_the_whole_world_to_the_end_of_the_projection(tmp_path: Path) -> None:
     mosaic = Mosaic.open(tmp_path / "w.tif")
     assert [level.pixels.shape for level in mosaic.levels] == [(256, 256), (1024, 1024)]
     assert (mosaic.levels[1].pixels == IDS["land"]).all()
+
+
+def test_lines_have_their_width_on_the_ground_and_never_less_than_a_pixel(tmp_path: Path) -> None:
+    lat = 60.0
+    road = of("road", shapely.LineString([[9.0, lat - 0.05], [9.0, lat + 0.05]]))  # 11 m wide
+    box = Box(8.999, lat - 0.001, 9.001, lat + 0.001)
+    for zoom in (10, 18):
+        build_mosaic([everywhere(road)], tmp_path / "r.tif", zooms=[zoom], box=box)
+        drawn = (Mosaic.open(tmp_path / "r.tif").levels[0].pixels == IDS["road"]).sum(axis=1)
+        width_px = max(11.0 / ground_m_per_px(lat, zoom), 1.5)
+        assert np.median(drawn) == pytest.approx(width_px, abs=0.6)
+
+
+def test_boundaries_of_areas_are_lines(tmp_path: Path) -> None:
+    around = everywhere(of("boundary", shapely.box(0, 0, 2, 2)))
+    build_mosaic([around], tmp_path / "b.tif", zooms=[8], box=Box(-0.1, -0.1, 2.1, 2.1))
+    found = pixels(tmp_path / "b.tif")
+    assert found[len(found) // 2, found.shape[1] // 2] == IDS["land"]
+    assert 0.005 < (found == IDS["boundary"]).mean() < 0.03
+
+
+def test_details_are_left_out_of_coarse_levels(tmp_path: Path) -> None:
+    build_mosaic([synthetic_city(9.5, 47.1)], tmp_path / "c.tif", zooms=[12, 14])
+    coarse, fine = (set(np.unique(level.pixels)) for level in Mosaic.open(tmp_path / "c.tif").levels)
+    assert fine - coarse == {IDS["building"], IDS["path"]}
+
+
+def test_places_are_discs_by_population(tmp_path: Path) -> None:
+    people = np.array([0.0, 3e5, 1e9])
+    towns = of("place", *(shapely.Point(lon, 0.0) for lon in (1.0, 3.0, 5.0)), population=people)
+    build_mosaic([everywhere(towns)], tmp_path / "p.tif", zooms=[8], box=Box(0.0, -1.0, 6.0, 1.0))
+    drawn = (pixels(tmp_path / "p.tif") == IDS["place"]).sum(axis=0)
+    parts = np.split(drawn, [len(drawn) // 3, 2 * len(drawn) // 3])
+    wide = 2 * 4.0 * np.sqrt(3e5) / ground_m_per_px(0.0, 8)
+    assert [int((part > 0).sum()) for part in parts] == pytest.approx([2, wide, 12], abs=1)
 
 
 def test_coastlines_have_land_on_their_left() -> None:

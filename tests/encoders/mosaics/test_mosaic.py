@@ -179,6 +179,13 @@ def test_views_go_on_across_the_antimeridian() -> None:
     assert np.array_equal(world.crops([[-180.0, 0.0]], zoom=3.0, px=64)[0], view)
 
 
+def test_beyond_the_end_of_the_projection_nothing_is_known() -> None:
+    world = noise(2, Window(0, 0, 1024, 1024))
+    assert (world.crops([[0.0, 85.06], [0.0, -90.0]], zoom=2.0, px=16) == NODATA).all()
+    assert (TorchMosaic(world).crops([[0.0, 85.06]], zoom=2.0, px=16) == NODATA).all()
+    assert (world.crops([[0.0, 84.5]], zoom=2.0, px=16) != NODATA).any()
+
+
 def test_a_mosaic_across_the_antimeridian_is_asked_from_both_sides(tmp_path: Path) -> None:
     fiji = synthetic_city(180.0, -17.0, size_m=1500.0)
     build_mosaic([fiji], tmp_path / "fiji.tif", zooms=[16])

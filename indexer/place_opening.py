@@ -1,0 +1,138 @@
+"""From the card of a gallery of places to what embedded them, and back: files are found, and checked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..encoders.errors import UnreadableSource, WeightsUnavailable
+from ..encoders.map_catalog import DEFAULT, ground_m_of, load_map_encoder, load_map_student
+from ..encoders.map_files import MapFiles
+from .gallery import Gallery
+from .place_card import PlaceCard, read_card
+from .place_embedder import PlaceEmbedder
+
+
+def open_embedder(
+    gallery: Gallery,
+    *,
+    mosaics: Sequence[str | Path] = (),
+    encoder: str | Path | None = None,
+    student: str | Path | None = None,
+) -> tuple[PlaceEmbedder, PlaceCard]:
+    """What embedded the places of a gallery, opened again, and its card as it is now.
+
+    Args:
+        gallery: of places.
+        mosaics: maps to look at besides, or in the place of some that were moved.
+        encoder: file of the encoder, where it was moved.
+        student: name or file of a student for places beyond the maps.
+
+    Raises:
+        NotOfPlaces: a gallery of photos.
+        UnreadableSource: a map that is not where it was.
+        WeightsUnavailable: the encoder's file is not where it was.
+        FingerprintMismatch: it is another encoder.
+    """
+    card = read_card(gallery).with_mosaics(mosaics)
+    card = replace(
+        card,
+        encoder=str(_named(encoder)) if encoder is not None else card.encoder,
+        student=str(_named(student)) if student is not None else card.student,
+    )
+    _require_files(gallery, card)
+    there = [path for path in card.mosaics if Path(path).is_file()]
+    maps = MapFiles.open(there) if there else None
+    is_map = card.made_by == "map"
+    loaded = load_map_encoder(card.encoder) if is_map else None
+    own = card.student if is_map else card.encoder
+    learned = load_map_student(own) if own is not None else None
+    opened = PlaceEmbedder(loaded, maps, learned, card.ground_m, card.least_known)
+    gallery.check(opened.fingerprint)
+    check_student(opened)
+    if maps is not None:
+        credit = tuple(dict.fromkeys([*maps.credit, *card.credit]))
+        facts = tuple(maps.facts) if len(there) == len(card.mosaics) else card.facts
+        card = replace(card, credit=credit, facts=facts)
+    return opened, card
+
+
+def new_embedder(
+    *,
+    mosaics: Sequence[str | Path],
+    encoder: str | Path | None = None,
+    student: str | Path | None = None,
+) -> tuple[PlaceEmbedder, PlaceCard]:
+    """What is to embed the places of a new gallery, and its card.
+
+    Args:
+        mosaics: the maps; none of them, and the student makes the gallery.
+        encoder: name or file of the map encoder; ours by default.
+        student: name or file of its student.
+
+    Raises:
+        UnreadableSource: a map that cannot be read.
+        WeightsUnavailable: weights that are not there.
+        UnknownEncoder: a name that nobody has.
+    """
+    learned = load_map_student(student) if student is not None else None
+    if not mosaics:
+        if learned is None or student is None:
+            raise UnreadableSource(
+                "no map to look at: name one or several with --mosaic FILE (made by `placeprint mosaic "
+                "build`), or with --student FILE a student, which needs none"
+            )
+        ground_m = ground_m_of(learned)
+        card = PlaceCard(made_by="student", encoder=str(_named(student)), ground_m=ground_m)
+        return PlaceEmbedder(None, None, learned, ground_m), card
+    maps = MapFiles.open(mosaics)
+    loaded = load_map_encoder(encoder if encoder is not None else DEFAULT)
+    opened = PlaceEmbedder(loaded, maps, learned, loaded.config.ground_m)
+    check_student(opened)
+    name = str(_named(encoder)) if encoder is not None else DEFAULT
+    return opened, PlaceCard(
+        made_by="map",
+        encoder=name,
+        student=None if student is None else str(_named(student)),
+        mosaics=tuple(str(Path(path).resolve()) for path in mosaics),
+        facts=tuple(maps.facts),
+        credit=maps.credit,
+        ground_m=loaded.config.ground_m,
+    )
+
+
+def check_student(opened: PlaceEmbedder) -> None:
+    """See that a student learned from the map encoder beside it, as far as its card tells.
+
+    Raises:
+        WeightsUnavailable: it did not.
+    """
+    encoder, student = opened.encoder, opened.student
+    if encoder is None or student is None:
+        return
+    teacher = student.card.get("teacher")
+    if student.dimension != encoder.dimension or teacher not in (None, encoder.fingerprint.id):
+        raise WeightsUnavailable(
+            f"the student {student.name} ({student.dimension}-d, of teacher {teacher or 'unknown'}) did not "
+            f"learn from the map encoder {encoder.name} ({encoder.dimension}-d, {encoder.fingerprint.id}); "
+            "name its own student with --student FILE"
+        )
+
+
+def _require_files(gallery: Gallery, card: PlaceCard) -> None:
+    for path in card.mosaics:
+        if not Path(path).is_file() and card.student is None:
+            raise UnreadableSource(
+                f"{path}: the map was there when gallery {gallery.name!r} was made, and is there no "
+                f"more. Say where it is now with --mosaic FILE (one named {Path(path).name} takes its place)"
+            )
+    for option, name in (("--encoder", card.encoder), ("--student", card.student)):
+        if name is not None and name.endswith(".safetensors") and not Path(name).is_file():
+            raise WeightsUnavailable(
+                f"{name}: the encoder of gallery {gallery.name!r} was there when it was made, and is there "
+                f"no more. Say where it is now with {option} FILE"
+            )
+
+
+def _named(name: str | Path) -> str | Path:
+    """A file by its whole path; a name as it is."""
+    return Path(name).resolve() if str(name).endswith(".safetensors") else name
