@@ -9,6 +9,7 @@ A new capability is a route here, a schema there, and a view of the page.
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from .. import __version__
 from .openapi import described
-from .routes import embed, galleries, geolocate, jobs, maps, operations, photos, search
+from .routes import embed, galleries, geolocate, jobs, maps, operations, photos, places, search
 from .routes.page import add_page
 from .serving.callers import Doorkeeper
 from .serving.door import Door
@@ -42,16 +43,25 @@ ROUTES = (
     search.routes,
     geolocate.routes,
     maps.routes,
+    places.routes,
     jobs.routes,
 )
 
 
-KINDS: dict[str, Kind] = {"/search": "search", "/geolocate": "locate", "/v1/embed": "embed"}
+KINDS: dict[str, Kind] = {
+    "/search": "search",
+    "/places/like": "search",
+    "/geolocate": "locate",
+    "/v1/embed": "embed",
+}
 """Which questions are counted together, by a part of their path."""
 
 
 MAX_CONNECTIONS = 512
 """More are answered 503 at once; each may hold a file handle and a part of a body."""
+
+GARBAGE = (20_000, 20, 20)
+"""So many new objects until the young ones are collected, and so on for the older; by default 700."""
 
 SWITCH_S = 0.001
 """After so long a thread that computes lets another go on: a search must not wait for a location."""
@@ -145,6 +155,11 @@ def run_server(config: Path | None = None, **given: Any) -> None:
     torch.set_num_threads(settings.model_threads)
     # Opened before the server starts: what is wrong with a gallery then comes without a traceback.
     app = create_app(settings, Service(settings))
+    # A collection of garbage looks at all there is, which holds every question up for tenths of a second.
+    # What is here now stays, so it need not be looked at again; what questions leave behind is little.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
     loggers = {"placeprint": {"handlers": ["default"], "level": "INFO", "propagate": False}}
     server = uvicorn.Config(
         app,

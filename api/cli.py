@@ -18,6 +18,7 @@ try:
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import locate
     from .commands_maps import map, mosaic_app
+    from .commands_places import places_app
     from .commands_search import search
     from .commands_serve import keys_app, serve
     from .embed import embed
@@ -55,6 +56,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
 app.add_typer(cells_app, name="cells")
 app.add_typer(mosaic_app, name="mosaic")
+app.add_typer(places_app, name="places")
 
 
 @app.command()

@@ -9,7 +9,17 @@ from urllib.parse import quote
 from ..encoders.areas import Box
 from .client_facts import PhotoFacts, facts_json
 from .client_images import PhotoLike, as_part, batches, content_of, name_of, photo_body
-from .client_search import Conditions, QueryLike, condition_text, moment, queries_of, search_of
+from .client_places import PlaceLike, places_json
+from .client_search import (
+    AreaLike,
+    Conditions,
+    QueryLike,
+    area_json,
+    condition_text,
+    moment,
+    queries_of,
+    search_of,
+)
 from .client_transport import ServiceProblem, Transport
 from .schemas.embeddings import OpenAIAnswer
 from .schemas.galleries import (
@@ -23,6 +33,7 @@ from .schemas.galleries import (
 )
 from .schemas.locations import LocationOut
 from .schemas.maps import H3Out
+from .schemas.places_like import PlacesLikeAnswer
 from .schemas.search import MAX_DEPTH, Neighbor, SearchAnswer, Value
 
 
@@ -122,6 +133,65 @@ class RemoteGallery:
             else {"files": [as_part(content) for content in contents]}
         )
         return self._transport.ask(LocationOut, "POST", f"{self._path}/geolocate", params=params, **sent)
+
+    # --- places -------------------------------------------------------------------------------
+
+    def places_like(
+        self,
+        like: PlaceLike | Sequence[PlaceLike],
+        *,
+        unlike: PlaceLike | Sequence[PlaceLike] = (),
+        unlike_weight: float = 0.5,
+        within: AreaLike | None = None,
+        limit: int = 12,
+        apart_m: float | None = None,
+        may_overlap: bool = False,
+    ) -> PlacesLikeAnswer:
+        """Places of a gallery of places whose map is like that of one or several places.
+
+            cities.places_like((9.5215, 47.1410))
+            cities.places_like([(9.52, 47.14), (9.51, 47.17)], unlike=(9.53, 47.22), limit=20)
+
+        Args:
+            like: (lon, lat) degrees, or something with ``lon`` and ``lat``; several in a list.
+            unlike: the same, of places that answers should not be like.
+            unlike_weight: how much these count.
+            within: area that answers must lie in.
+            limit: how many, 100 at most.
+            apart_m: how far answers lie from what was asked, meters; by default a map's width.
+            may_overlap: whether they may lie nearer than that to each other.
+
+        Raises:
+            InvalidCoordinate: a place that is not on Earth.
+        """
+        asked: dict[str, Any] = {
+            "like": places_json(like), "unlike": places_json(unlike), "unlike_weight": unlike_weight,
+            "limit": limit, "apart_m": apart_m, "may_overlap": may_overlap,
+        }  # fmt: skip
+        if within is not None:
+            asked["within"] = area_json(within)
+        return self._transport.ask(PlacesLikeAnswer, "POST", f"{self._path}/places/like", body=asked)
+
+    def place_map(
+        self,
+        lon: float,
+        lat: float,
+        *,
+        ground_m: float | None = None,
+        style: Literal["plain", "dark", "contrast"] = "plain",
+        side_px: int = 256,
+    ) -> bytes:
+        """The map around a place as a PNG. Whom to name beside it: ``about().places.attribution``.
+
+        Args:
+            lon: degrees.
+            lat: degrees.
+            ground_m: width on the ground; by default what the gallery's encoder looks at.
+            style: of the map.
+            side_px: of the picture, at most 1024.
+        """
+        params = {"lon": lon, "lat": lat, "ground_m": ground_m, "style": style, "side_px": side_px}
+        return self._transport.send("GET", f"{self._path}/places/map", params=params).content
 
     # --- the map ------------------------------------------------------------------------------
 

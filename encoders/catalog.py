@@ -120,6 +120,11 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
         return image.OpenClipEncoder(name, model, pretrained, path)
     if backend == "timm" and model:
         return image.TimmEncoder(name, model, path)
+    if backend == "map" and model:
+        raise UnknownEncoder(
+            f"{name} embeds places of a map, and neither photos nor texts; a gallery of places is asked "
+            "with: placeprint places like LON,LAT --gallery NAME"
+        )
     raise UnknownEncoder(
         f"no encoder {name!r}; there are {', '.join(CARDS)}, and open_clip:MODEL/PRETRAINED and timm:MODEL"
     )

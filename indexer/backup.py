@@ -35,7 +35,8 @@ from .state import Position, State
 
 KIND: Final = "placeprint gallery"
 FORMAT: Final = 1
-MEMBER: Final = re.compile(r"gallery\.json|ledger/[0-9]{8}\.parquet|" + "|".join(map(re.escape, FITTED)))
+KEPT: Final = (*FITTED, "places.json")  # beside the ledger, where they are
+MEMBER: Final = re.compile(r"gallery\.json|ledger/[0-9]{8}\.parquet|" + "|".join(map(re.escape, KEPT)))
 _TRIALS: Final = 5
 
 Stamp = tuple[int, int, int]
@@ -172,10 +173,10 @@ def _write(folder: Path, file: BinaryIO, progress: Progress) -> Backup:
             archive.add(f"ledger/{path.name}", shard, before[path][0])
         done += before[path][0]
         progress(done, total)
-    for fitted in FITTED:
+    for kept in KEPT:
         with suppress(FileNotFoundError):
-            content = (folder / fitted).read_bytes()
-            archive.add(fitted, io.BytesIO(content), len(content))
+            content = (folder / kept).read_bytes()
+            archive.add(kept, io.BytesIO(content), len(content))
     counts = counted(ledger, [int(path.stem) for path in shards])
     for path in shards:  # counted before this: what was counted is what was copied
         with _held(path, before[path]):

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..encoders.errors import PlaceprintError, ReadOnlyGallery
 from .durable import write_atomically
+from .holes import copy_written
 from .ledger import Ledger, iterate_rows
 from .photos import payload_of
 from .record import Record
@@ -341,7 +342,7 @@ def _copied(folder: Path, copy: Path, *, is_whole: bool) -> Path:
     for source in [*folder.glob("*"), *(used.rglob("*") if is_whole else ())]:
         target = copy / source.relative_to(folder)
         if source.is_file():  # copied without its permissions, as copytree would not
-            shutil.copyfile(source, target)
+            copy_written(source, target)
         elif source.is_relative_to(used):
             target.mkdir()
     return copy

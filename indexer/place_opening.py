@@ -1,6 +1,6 @@
 """From the card of a gallery of places to what embedded them, and back: files are found, and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +8,10 @@ from ..encoders.errors import UnreadableSource, WeightsUnavailable
 from ..encoders.map_catalog import DEFAULT, ground_m_of, load_map_encoder, load_map_student
 from ..encoders.map_files import MapFiles
 from .gallery import Gallery
-from .place_card import PlaceCard, read_card
+from .gallery_files import gallery_config, gallery_folder
+from .place_card import PLACES, PREFIX, NotOfPlaces, PlaceCard, read_card
 from .place_embedder import PlaceEmbedder
+from .settings import Settings
 
 
 def open_embedder(
@@ -18,6 +20,7 @@ def open_embedder(
     mosaics: Sequence[str | Path] = (),
     encoder: str | Path | None = None,
     student: str | Path | None = None,
+    open_maps: Callable[[Sequence[str | Path]], MapFiles] = MapFiles.open,
 ) -> tuple[PlaceEmbedder, PlaceCard]:
     """What embedded the places of a gallery, opened again, and its card as it is now.
 
@@ -26,6 +29,7 @@ def open_embedder(
         mosaics: maps to look at besides, or in the place of some that were moved.
         encoder: file of the encoder, where it was moved.
         student: name or file of a student for places beyond the maps.
+        open_maps: opens the files of the maps.
 
     Raises:
         NotOfPlaces: a gallery of photos.
@@ -41,7 +45,7 @@ def open_embedder(
     )
     _require_files(gallery, card)
     there = [path for path in card.mosaics if Path(path).is_file()]
-    maps = MapFiles.open(there) if there else None
+    maps = open_maps(there) if there else None
     is_map = card.made_by == "map"
     loaded = load_map_encoder(card.encoder) if is_map else None
     own = card.student if is_map else card.encoder
@@ -54,6 +58,47 @@ def open_embedder(
         facts = tuple(maps.facts) if len(there) == len(card.mosaics) else card.facts
         card = replace(card, credit=credit, facts=facts)
     return opened, card
+
+
+def open_or_make(
+    name: str,
+    *,
+    mosaics: Sequence[str | Path],
+    encoder: str | Path | None = None,
+    student: str | Path | None = None,
+    settings: Settings | None = None,
+) -> tuple[Gallery, PlaceEmbedder]:
+    """A gallery of places to be filled, made where there is none of that name, and what fills it.
+
+    Args:
+        name: of the gallery.
+        mosaics: maps to look at; an existing gallery looks at those it knows too.
+        encoder: name or file of the map encoder.
+        student: name or file of its student.
+        settings: where galleries live.
+
+    Raises:
+        NotOfPlaces: a gallery of photos has that name.
+        PlaceprintError: as of `open_embedder` and `new_embedder`.
+    """
+    settings = settings or Settings()
+    config = gallery_config(name, settings)
+    if config is not None and not str(config["encoder"]).startswith(PREFIX):
+        raise NotOfPlaces(f"gallery {name!r} holds photos; give the places another name with --gallery")
+    if config is not None and (gallery_folder(name, settings) / PLACES).is_file():
+        gallery = Gallery.open(name, settings=settings)
+        try:
+            opened, card = open_embedder(gallery, mosaics=mosaics, encoder=encoder, student=student)
+        except BaseException:
+            gallery.close()
+            raise
+    else:
+        opened, card = new_embedder(mosaics=mosaics, encoder=encoder, student=student)
+        gallery = Gallery.open_or_create(
+            name, opened.fingerprint, encoder=f"{PREFIX}{card.encoder}", settings=settings
+        )
+    card.keep(gallery)
+    return gallery, opened
 
 
 def new_embedder(

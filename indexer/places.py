@@ -12,11 +12,9 @@ import numpy as np
 
 from .gallery import Gallery
 from .interrupt import uninterrupted
-from .place_card import PREFIX, PlaceCard, is_of_places
 from .place_embedder import PlaceEmbedder
 from .place_list import PlaceList
 from .record import Record
-from .settings import Settings
 
 BATCH = 256  # places looked at in one go
 COMMIT = 2048  # at most so many are embedded again after a kill
@@ -47,22 +45,6 @@ class PlacesReport:
 Progress = Callable[[PlacesReport, int], None]  # the report so far, and how many places there are
 
 
-def open_places(
-    name: str, embedder: PlaceEmbedder, card: PlaceCard, *, settings: Settings | None = None
-) -> Gallery:
-    """Open a gallery of places, or make it where there is none of that name.
-
-    Raises:
-        FingerprintMismatch: it was built by another encoder.
-        GalleryLocked: another process holds it.
-    """
-    gallery = Gallery.open_or_create(
-        name, embedder.fingerprint, encoder=f"{PREFIX}{card.encoder}", settings=settings
-    )
-    card.keep(gallery)
-    return gallery
-
-
 def build_places(
     gallery: Gallery,
     places: PlaceList,
@@ -82,7 +64,6 @@ def build_places(
         FingerprintMismatch: the gallery is of another encoder.
         KeyboardInterrupt: once what was embedded until then is committed.
     """
-    assert is_of_places(gallery)
     gallery.check(embedder.fingerprint)
     report = PlacesReport(
         n_listed=len(places), n_without_place=places.n_without_place, n_doubled=places.n_doubled

@@ -1,13 +1,17 @@
 """A service to ask in tests: a gallery of three places in three colors, and a client of its application."""
 
+import atexit
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+from copies import copy_folder
 from fakes import ColorEncoder, record
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -48,6 +52,15 @@ def is_problem(answer: Any, status: int) -> bool:
 
 def make_gallery(home: Path, name: str = "trips") -> Path:
     """A gallery of three places in three colors; its payload says where files lie and streets are."""
+    copy_folder(_prepared(name) / "galleries" / name, home / "galleries" / name)
+    return home
+
+
+@cache
+def _prepared(name: str) -> Path:
+    """A home with the gallery, to be copied; it goes with the process."""
+    home = Path(mkdtemp(prefix="placeprint-tests-"))
+    atexit.register(rmtree, home, ignore_errors=True)
     encoder, records = ColorEncoder(), []
     for color, (lon, lat) in PLACES.items():
         for i in range(4):

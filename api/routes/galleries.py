@@ -4,12 +4,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from ..schemas.galleries import FacetCount, FacetOut, GalleriesOut, GalleryIn, GalleryOut, ModelOut
+from ..schemas.galleries import (
+    FacetCount,
+    FacetOut,
+    GalleriesOut,
+    GalleryIn,
+    GalleryOut,
+    ModelOut,
+    PlacesFacts,
+)
 from ..serving import facets
 from ..serving.callers import admin, reader
 from ..serving.problems import ALWAYS, responses
 from ..serving.refusals import InvalidQuestion, TooPrecise
 from ..serving.served_gallery import ServedGallery
+from ..serving.served_map import ServedMap
 from ..serving.service import Service
 from .json_bodies import JsonRoute
 from .opened import InGallery, Opened, looking
@@ -79,6 +88,14 @@ async def facet(
     return FacetOut(key=key, counts=[FacetCount(value=value, n_photos=n) for value, n in counts.items()])
 
 
+def _places(served: ServedGallery) -> PlacesFacts | None:
+    model = served.model
+    if not isinstance(model, ServedMap):
+        return None
+    has_map = model.embedder.maps is not None
+    return PlacesFacts(ground_m=model.ground_m, attribution=model.attribution, has_map=has_map)
+
+
 async def _described(service: Service, served: ServedGallery) -> GalleryOut:
     numbers = await service.in_store(served.describe)
     model = served.model
@@ -95,5 +112,6 @@ async def _described(service: Service, served: ServedGallery) -> GalleryOut:
         can_search_areas=served.cap in ("25km", "exact"),
         is_read_only=served.gallery.is_read_only,
         switching_to=served.switching_to,
+        places=_places(served),
         **numbers,
     )

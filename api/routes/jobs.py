@@ -27,6 +27,7 @@ async def start_job(asked: AnyJobIn, service: Opened) -> Any:
     gallery = service.gallery(asked.gallery)
     match asked:
         case IndexJobIn():
+            gallery.require_photos()
             source = work.checked_source(asked.source, service.settings.source_folders)
             does = work.indexing(
                 service, gallery.name, source, prune=asked.prune, retry_failed=asked.retry_failed
@@ -34,6 +35,7 @@ async def start_job(asked: AnyJobIn, service: Opened) -> Any:
         case OptimizeJobIn():
             does = work.optimizing(service, gallery.name)
         case SwitchJobIn():
+            gallery.require_photos()
             does = work.switching(
                 service, gallery.name, asked.model, leave_out_missing=asked.leave_out_missing
             )

@@ -21,6 +21,17 @@ class ModelOut(Answer):
     takes_text: bool
 
 
+class PlacesFacts(Answer):
+    """What a gallery of places looks at."""
+
+    ground_m: float
+    """Width of the map that is looked at around a place, meters."""
+    attribution: str = ""
+    """Whom to name wherever these maps are shown."""
+    has_map: bool
+    """Whether pictures of the map are to be had here."""
+
+
 class GalleryOut(Answer):
     """A gallery that is served."""
 
@@ -38,6 +49,8 @@ class GalleryOut(Answer):
     is_read_only: bool
     switching_to: str | None = None
     """Name of the model that a running switch leads to."""
+    places: PlacesFacts | None = None
+    """What it looks at, where it holds places of a map; absent where it holds photos."""
     bbox: list[float] | None = None
     """[west, south, east, north] around the cells that hold photos, as coarse as places are told."""
 

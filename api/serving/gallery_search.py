@@ -50,11 +50,13 @@ class GallerySearch:
         gallery: that is searched.
         cap: how precisely places are told.
         sensitive: areas of which nothing is told.
+        is_of_places: whether an embedding tells the place, as a map's does.
     """
 
     gallery: Gallery
     cap: Precision
     sensitive: SensitiveAreas
+    is_of_places: bool = False
 
     def best(
         self,
@@ -175,6 +177,7 @@ class GallerySearch:
                 "lie in one"
             )
         is_by_place = filter.within is not None or filter.exclude_within is not None
+        is_by_place = is_by_place or self.is_of_places
         return self.told_places(filter) if is_by_place or filter.where.keys() - {"year", "month"} else filter
 
     def told_places(self, filter: Filter) -> Filter:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ from ...encoders.catalog import CARDS, load_encoder
 from ...encoders.errors import NoTextTower, UnknownEncoder
 from ...encoders.fingerprint import Fingerprint
 from ...encoders.image import ImageEncoder
+from ...encoders.map_files import MapFiles
 from ...encoders.preprocessing import Preprocessing
+from ...indexer.gallery import Gallery
+from ...indexer.place_opening import open_embedder
 from .model_worker import Embed, ModelWorker
+from .served_map import ServedMap
 
 Pixels = NDArray[np.uint8]
 LoadEncoder = Callable[..., ImageEncoder]
@@ -66,13 +70,17 @@ class ServedModel:
         return self.encoder.preprocessing
 
 
+AnyModel: TypeAlias = ServedModel | ServedMap
+"""What may have built a gallery: an encoder of photos, or one of places."""
+
+
 class BackgroundEncoder:
     """An encoder for long work: asks the model thread while no question waits for it."""
 
-    def __init__(self, model: ServedModel, worker: ModelWorker) -> None:
+    def __init__(self, model: AnyModel, worker: ModelWorker) -> None:
         self._model, self._worker = model, worker
         self.fingerprint = model.fingerprint
-        self.preprocessing = model.preprocessing
+        self.preprocessing: Preprocessing = model.preprocessing
 
     def embed_pixels(self, pixels: Pixels) -> NDArray[np.float32]:
         """Embed preprocessed photos: (B, H, W, 3) bytes -> (B, D), unit length."""
@@ -94,6 +102,7 @@ class Models:
     def __init__(self, worker: ModelWorker, load: LoadEncoder = load_encoder) -> None:
         self._worker, self._load = worker, load
         self._by_id: dict[str, ServedModel] = {}
+        self._maps: dict[tuple[str, ...], MapFiles] = {}
 
     def __iter__(self) -> "Any":
         return iter(self._by_id.values())
@@ -119,6 +128,21 @@ class Models:
         known = self._by_id.get(fingerprint.id)
         return known or self.load(name, weights)
 
+    def map_of_gallery(self, gallery: Gallery) -> ServedMap:
+        """What embedded a gallery of places; maps are opened once however many galleries look at them.
+
+        It is no image encoder, and so none of those that callers may ask by name.
+
+        Raises:
+            PlaceprintError: a map, or the encoder, is not where it was.
+        """
+
+        def load() -> ServedMap:
+            return ServedMap.of(*open_embedder(gallery, open_maps=self._opened_maps))
+
+        loading: Future[ServedMap] = self._worker.run(load)
+        return loading.result()
+
     def load(self, name: str, weights: str | None = None) -> ServedModel:
         """Load an encoder, in the model thread, while nobody asks.
 
@@ -143,6 +167,12 @@ class Models:
             if name not in CARDS:
                 raise
         return self.load(name)
+
+    def _opened_maps(self, paths: Sequence[str | Path]) -> MapFiles:
+        key = tuple(f"{path} {Path(path).stat().st_mtime_ns}" for path in paths)
+        if key not in self._maps:
+            self._maps[key] = MapFiles.open(paths)
+        return self._maps[key]
 
     def _load_now(self, name: str, weights: str | None) -> ServedModel:
         encoder = self._load(name, weights=None if weights is None else Path(weights))

@@ -137,6 +137,19 @@ def check_place(what: str, precision: Precision) -> None:
         )
 
 
+def check_exact(what: str, precision: Precision) -> None:
+    """See that places are told exactly.
+
+    Raises:
+        TooPrecise: they are not.
+    """
+    if precision != "exact":
+        raise TooPrecise(
+            f"places are told to the {precision} here, and a search by {what} would tell them to the meter. "
+            "The operator may allow it with PLACEPRINT_PRECISION=exact"
+        )
+
+
 def is_coarsely_within(photo: Photo, area: Area) -> bool:
     """Whether the center of a photo's cell lies in an area. Ask among all within `widened(area)`."""
     if photo.lon is None or photo.lat is None:

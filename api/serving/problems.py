@@ -34,6 +34,8 @@ from ...encoders.errors import (
     UnsupportedFormat,
     WeightsUnavailable,
 )
+from ...indexer.place_card import NotOfPlaces
+from ...indexer.place_embedder import PlaceUnknown
 from .refusals import (
     AuditUnavailable,
     BodyTooLarge,
@@ -44,6 +46,7 @@ from .refusals import (
     InvalidQuestion,
     KeyRequired,
     KeyTooNarrow,
+    NotForPhotos,
     NotOffered,
     NotReady,
     SlowBody,
@@ -74,9 +77,12 @@ STATUS: dict[type[PlaceprintError], int] = {
     KeyTooNarrow: 403,
     NoTextTower: 422,
     NotFitted: 503,
+    NotForPhotos: 422,
+    NotOfPlaces: 422,
     NotOffered: 403,
     NotReady: 503,
     NothingToLocateWith: 409,
+    PlaceUnknown: 422,
     ReadOnlyGallery: 409,
     SlowBody: 408,
     TooManyPixels: 413,

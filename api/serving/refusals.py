@@ -62,6 +62,10 @@ class UnknownPhoto(PlaceprintError):
     """No photo of that id in the gallery, or no picture of it at hand."""
 
 
+class NotForPhotos(PlaceprintError):
+    """A photo or a text that is to be compared with places of a map, which have nothing in common with it."""
+
+
 class UnknownJob(PlaceprintError):
     """No job of that id."""
 

@@ -20,6 +20,7 @@ from ...indexer.held_out import K
 from ...indexer.locator import Locator
 from ...indexer.originals import read_original
 from ...indexer.photos import Photo
+from ...indexer.place_card import NotOfPlaces
 from ...indexer.prior import Prior
 from ...indexer.ranking import Ranked
 from ...indexer.record import Record, photo_id
@@ -27,10 +28,12 @@ from ...indexer.reference import PriorName
 from . import maps, metrics, precision
 from .gallery_search import GallerySearch
 from .locate_process import Tell, tell_here
-from .models import ServedModel
+from .models import AnyModel
+from .place_search import PlaceSearch
 from .precision import Precision
-from .refusals import Busy, UnknownPhoto
+from .refusals import Busy, NotForPhotos, UnknownPhoto
 from .sensitive import SensitiveAreas
+from .served_map import ServedMap
 from .told_location import LocationQuestion, LocationTeller
 
 _FRESH_S = 5.0
@@ -56,7 +59,7 @@ class ServedGallery:
     def __init__(
         self,
         gallery: Gallery,
-        model: ServedModel,
+        model: AnyModel,
         cap: Precision,
         sensitive: SensitiveAreas,
         tell: Tell = tell_here,
@@ -95,6 +98,11 @@ class ServedGallery:
         """
         self.n_added = 0
         self._background = Background.of(self.gallery)
+        if isinstance(self.model, ServedMap):  # places of a map say nothing of where a photo was taken
+            self._teller, self.needs_fitting = None, False
+            self._forget_counts()
+            metrics.PHOTOS.labels(self.name).set(len(self.gallery))
+            return
         try:
             self._teller = self._told_by(self._opened_locator(may_fit, progress, stage))
             self.needs_fitting = False
@@ -199,7 +207,38 @@ class ServedGallery:
     @property
     def search(self) -> GallerySearch:
         """Finds and counts its photos."""
-        return GallerySearch(self.gallery, self.cap, self._sensitive)
+        is_of_places = isinstance(self.model, ServedMap)
+        return GallerySearch(self.gallery, self.cap, self._sensitive, is_of_places)
+
+    @property
+    def place_search(self) -> PlaceSearch:
+        """Finds places like others, in a gallery of places."""
+        return PlaceSearch(self.gallery, self.cap, self._sensitive)
+
+    def require_places(self) -> ServedMap:
+        """What embedded its places.
+
+        Raises:
+            NotOfPlaces: it is a gallery of photos.
+        """
+        if not isinstance(self.model, ServedMap):
+            raise NotOfPlaces(
+                f"gallery {self.name!r} holds photos, and no places of a map; GET /v1/galleries tells which "
+                "galleries have `places`"
+            )
+        return self.model
+
+    def require_photos(self) -> None:
+        """See that it is a gallery of photos.
+
+        Raises:
+            NotForPhotos: it is one of places.
+        """
+        if isinstance(self.model, ServedMap):
+            raise NotForPhotos(
+                f"gallery {self.name!r} holds places of a map: no photos go into it, and it changes to no "
+                "model of photos. The operator fills it with: placeprint places build"
+            )
 
     def facet(self, key: str, limit: int) -> dict[Any, int]:
         """Numbers of photos by the value of a payload field."""
@@ -333,7 +372,16 @@ class ServedGallery:
         is_sensitive = self._sensitive.holds(photo.lon, photo.lat)
         shown = precision.coarse_photo(photo, "country" if is_sensitive else self.cap)
         shown["thumbnail"] = f"/v1/galleries/{self.name}/photos/{photo.id}/thumbnail"
+        if isinstance(self.model, ServedMap):
+            shown["thumbnail"] = self.map_path(shown["lon"], shown["lat"])
         return shown
+
+    def map_path(self, lon: float | None, lat: float | None) -> str | None:
+        """Path of a picture of the map around a place; None where there is no map, or no place is told."""
+        has_map = isinstance(self.model, ServedMap) and self.model.embedder.maps is not None
+        if not has_map or lon is None or lat is None:
+            return None
+        return f"/v1/galleries/{self.name}/places/map?lon={lon:.6f}&lat={lat:.6f}"
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ...encoders.image import ImageEncoder
 from ...encoders.location import LocationEmbedder
 from ...encoders.location_catalog import load_location_encoder
 from ...indexer.gallery import Gallery
+from ...indexer.place_card import is_of_places
 from ...indexer.record import Record, Status
 from ...indexer.switching import recover_all
 from . import metrics, work
@@ -30,7 +31,7 @@ from .changeover import UNUSED_WITHIN_S
 from .jobs import Jobs
 from .locate_process import LocateProcess, Tell
 from .model_worker import ModelWorker
-from .models import LoadEncoder, Models, ServedModel
+from .models import AnyModel, LoadEncoder, Models
 from .patience import Patience
 from .photo_decoders import PhotoDecoders
 from .refusals import Busy, Conflict, DeadlinePassed, NotReady
@@ -144,7 +145,7 @@ class Service(Threads):
         except KeyError:
             raise UnknownGallery(f"no gallery {name!r} is served here") from None
 
-    def served_by(self, gallery: Gallery, model: ServedModel) -> ServedGallery:
+    def served_by(self, gallery: Gallery, model: AnyModel) -> ServedGallery:
         """An opened gallery with its model, under this service's settings."""
         return ServedGallery(gallery, model, self.settings.precision, self.sensitive, self._tell)
 
@@ -156,7 +157,7 @@ class Service(Threads):
         """
         gallery = Gallery.open(name, settings=self.settings)
         try:
-            model = self.models.of_gallery(gallery.fingerprint, gallery.encoder, gallery.weights)
+            model = self._model_of(gallery)
             gallery.check(model.fingerprint)
             served = self.served_by(gallery, model)
         except BaseException:
@@ -165,6 +166,11 @@ class Service(Threads):
         self.galleries[name] = served
         self.calibrate_if_behind(served)
         return served
+
+    def _model_of(self, gallery: Gallery) -> AnyModel:
+        if is_of_places(gallery):
+            return self.models.map_of_gallery(gallery)
+        return self.models.of_gallery(gallery.fingerprint, gallery.encoder, gallery.weights)
 
     def calibrate_if_behind(self, served: ServedGallery) -> None:
         """Queue a job that brings up to date what is known of a gallery as a whole, where it is not."""
@@ -305,7 +311,7 @@ class Service(Threads):
                 asyncio.get_running_loop().call_later(SEARCHED_S, self.patience.look)
 
     async def embed_photo(
-        self, content: bytes, model: ServedModel, *, is_patient: bool = False
+        self, content: bytes, model: AnyModel, *, is_patient: bool = False
     ) -> NDArray[np.float32]:
         """The embedding of a photo, (D,)."""
         async with self.patience if is_patient else nullcontext():

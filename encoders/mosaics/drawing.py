@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from .geometry import LINE, POINT, POLYGON, RING, Geometries
+from .geometry import POINT, POLYGON, Geometries
 from .layers import Layer
 from .legend import CLASSES, IDS, N_CLASSES
 from .mercator import ground_m_per_px, to_lonlat, to_world
@@ -28,11 +28,10 @@ _LINE_PX = np.array([one.line_px for one in CLASSES])
 def shapes_at(layer: Layer, zoom: int) -> tuple[Geometries, NDArray[np.uint8]]:
     """The polygons a layer is drawn with at a zoom, in world pixels, and the class of each, (n,).
 
-    Coastlines are no shapes: they divide land from sea (`coastline`).
+    Coastlines come as strips of sea, below the land that `coastline` makes of them.
     """
     kind = shapely.get_type_id(layer.geometry)
-    is_line = (kind == LINE) | (kind == RING)
-    shown = (layer.min_zoom <= zoom) & ~(is_line & (layer.class_id == IDS["sea"]))
+    shown = layer.min_zoom <= zoom
     world = to_world_px(layer.geometry[shown], zoom)
     kind, class_id = kind[shown], layer.class_id[shown]
     # The boundary of an area is a line, also where a file draws it as the area.

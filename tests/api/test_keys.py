@@ -40,6 +40,8 @@ SCOPE_OF = {
     "POST /v1/galleries/{gallery}/search": "read",
     "POST /v1/galleries/{gallery}/search/image": "read",
     "POST /v1/galleries/{gallery}/geolocate": "read",
+    "POST /v1/galleries/{gallery}/places/like": "read",
+    "GET /v1/galleries/{gallery}/places/map": "read",
     "GET /v1/galleries/{gallery}/h3": "read",
     "GET /v1/galleries/{gallery}/tiles/{z}/{x}/{y}.mvt": "read",
     "POST /v1/jobs": "admin",

@@ -4,22 +4,23 @@ Each claim was seen to fail on a planted fault: no note, a note that another era
 shards, the old generation left on the disk.
 """
 
+import atexit
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from copies import copy_folder
 from fakes import fingerprint_of, record, unit_rows
+from forked import Forked
 
 from placeprint.encoders.errors import DamagedGallery
 from placeprint.indexer.erasing import NOTE
@@ -41,7 +42,12 @@ def vectors() -> np.ndarray:
     return unit_rows(np.random.default_rng(5), N, DIMENSION)
 
 
-def fill(settings: Settings) -> None:
+@cache
+def prepared() -> Path:
+    """A home with a gallery of three shards, to be copied; it goes with the process."""
+    home = Path(mkdtemp(prefix="placeprint-tests-"))
+    atexit.register(rmtree, home, ignore_errors=True)
+    settings = Settings(home=home, qdrant_url=None)
     with Gallery.create("trips", fingerprint_of(DIMENSION), settings=settings) as gallery:
         rows = [
             record(f"photo-{i}", vector, lon=float(i), lat=20.0, payload=json.dumps({"note": mark(i)}))
@@ -50,6 +56,11 @@ def fill(settings: Settings) -> None:
         for start in range(0, N, 20):
             gallery.add(rows[start : start + 20])
         gallery.keep("calibration.json", "learned from all of them")
+    return home
+
+
+def fill(settings: Settings) -> None:
+    copy_folder(prepared(), settings.home)
 
 
 @pytest.fixture
@@ -195,13 +206,11 @@ def test_a_damaged_note_is_named(gallery: Gallery, settings: Settings, content: 
 
 # --- kill -9 ----------------------------------------------------------------------------------------
 
-CHILD = """
-import json, os, signal, sys
+CASE = """
+import os, signal
 from pathlib import Path
-from placeprint.indexer import erasing, gallery as galleries, index, ledger, store
+from placeprint.indexer import erasing, gallery as galleries, index, ledger
 from placeprint.indexer.settings import Settings
-
-home, place, ids = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 
 def killed_in(owner, name, *, before=False, at=1):
     real, calls = getattr(owner, name), []
@@ -215,40 +224,40 @@ def killed_in(owner, name, *, before=False, at=1):
         return answer
     setattr(owner, name, cut)
 
-with galleries.Gallery.open("trips", settings=Settings(home=home, qdrant_url=None)) as gallery:
-    if place == "noted":
-        killed_in(erasing.Erasing, "begin")
-    elif place == "in the ledger, not in the store":
-        killed_in(ledger.Ledger, "append")
-    elif place == "deleted":
-        killed_in(galleries.Gallery, "_delete")
-    elif place == "one shard emptied":
-        killed_in(ledger.Ledger, "_write", at=2)
-    elif place == "all shards emptied":
-        killed_in(ledger.Ledger, "erase")
-    elif place == "begun":
-        killed_in(erasing.Erasing, "empty")
-    elif place == "an empty store made":
-        killed_in(index.Index, "_make_store")
-    elif place == "a store filled":
-        killed_in(index.Index, "_catch_up")
-    elif place == "before the exchange":
-        killed_in(index.Index, "_exchange", before=True)
-    elif place == "exchanged":
-        killed_in(index, "_clear", before=True)
-    elif place == "half of the old store removed":
-        real = index.shutil.rmtree
-        def half(folder, *args, **given):
-            for path in sorted(Path(folder).rglob("*"))[::2]:
-                if path.is_file():
-                    path.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-        index._clear = half
-    elif place == "before the note goes":
-        killed_in(erasing.Erasing, "end", before=True)
-    print("begin", flush=True)
-    gallery.delete(ids, is_erased=True)
-print("end", flush=True)
+def case(home, place, ids):
+    with galleries.Gallery.open("trips", settings=Settings(home=Path(home), qdrant_url=None)) as gallery:
+        if place == "noted":
+            killed_in(erasing.Erasing, "begin")
+        elif place == "in the ledger, not in the store":
+            killed_in(ledger.Ledger, "append")
+        elif place == "deleted":
+            killed_in(galleries.Gallery, "_delete")
+        elif place == "one shard emptied":
+            killed_in(ledger.Ledger, "_write", at=2)
+        elif place == "all shards emptied":
+            killed_in(ledger.Ledger, "erase")
+        elif place == "begun":
+            killed_in(erasing.Erasing, "empty")
+        elif place == "an empty store made":
+            killed_in(index.Index, "_make_store")
+        elif place == "a store filled":
+            killed_in(index.Index, "_catch_up")
+        elif place == "before the exchange":
+            killed_in(index.Index, "_exchange", before=True)
+        elif place == "exchanged":
+            killed_in(index, "_clear", before=True)
+        elif place == "half of the old store removed":
+            real = index.shutil.rmtree
+            def half(folder, *args, **given):
+                for path in sorted(Path(folder).rglob("*"))[::2]:
+                    if path.is_file():
+                        path.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            index._clear = half
+        elif place == "before the note goes":
+            killed_in(erasing.Erasing, "end", before=True)
+        begin()
+        gallery.delete(ids, is_erased=True)
 """
 PLACES = (
     "noted", "in the ledger, not in the store", "deleted", "one shard emptied", "all shards emptied", "begun",
@@ -257,32 +266,31 @@ PLACES = (
 )  # fmt: skip
 
 
-def erase_in_child(home: Path, place: str, *, kill_after_s: float | None = None) -> int:
-    """Erase in another process, which is killed at a place or after some time; how it ended."""
-    command: list[Any] = [sys.executable, "-c", CHILD, str(home), place, json.dumps(GONE)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None and child.stdout.readline() == "begin\n"
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            os.kill(child.pid, signal.SIGKILL)
-        child.stdout.read()
-    return child.returncode
+@pytest.fixture(scope="module")
+def erasing() -> Iterator[Forked]:
+    """Erases in a process of its own, which kills itself at a place."""
+    with Forked(CASE) as process:
+        yield process
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_at_any_step_it_is_ended_by_who_opens_next(settings: Settings, place: str) -> None:
+def test_killed_at_any_step_it_is_ended_by_who_opens_next(
+    settings: Settings, erasing: Forked, place: str
+) -> None:
     fill(settings)
-    assert erase_in_child(settings.home, place) == -signal.SIGKILL
+    assert erasing.run(str(settings.home), place, GONE) == -signal.SIGKILL
     check_erased(settings)
 
 
 @pytest.mark.parametrize("n_kills", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_nothing_is_lost_and_nothing_stays(tmp_path: Path, n_kills: int) -> None:
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_stays(
+    tmp_path: Path, erasing: Forked, n_kills: int
+) -> None:
     moments = random.Random(3)
     for i in range(n_kills):
         settings = Settings(home=tmp_path / str(i), qdrant_url=None, lock_timeout_s=5.0)
         fill(settings)
-        erase_in_child(settings.home, "-", kill_after_s=moments.uniform(0.0, 0.25))
+        erasing.run(str(settings.home), "-", GONE, kill_after_s=moments.uniform(0.0, 0.25))
         with Gallery.open("trips", settings=settings) as gallery:
             found = {photo.id for photo in gallery.find()}
             # Killed before the note was on the disk, nothing had begun.

@@ -14,7 +14,7 @@ from placeprint.encoders.areas import Box
 from placeprint.encoders.errors import InvalidCoordinate, InvalidOption, UnreadableSource
 from placeprint.encoders.mosaics.layers import read_layer
 from placeprint.encoders.mosaics.legend import CLASSES, IDS, N_CLASSES, NODATA
-from placeprint.encoders.mosaics.rules import NATURAL_EARTH, OSM_AREAS, OSM_LINES, OSM_POINTS
+from placeprint.encoders.mosaics.rules import NATURAL_EARTH, OSM_AREAS, OSM_LINES, OSM_POINTS, classify
 
 SHARED = Path(os.environ.get("PLACEPRINT_SHARED", Path(__file__).resolve().parents[4] / "shared")) / "data"
 
@@ -102,6 +102,9 @@ def test_what_lies_outside_of_the_box_is_left_out(tmp_path: Path) -> None:
     gpd.GeoDataFrame({"population": [1, 2, 3]}, geometry=shapes, crs=4326).to_file(tmp_path / "p.gpkg")
     layer = read_layer(tmp_path / "p.gpkg", box=Box(179.0, -1.0, -179.0, 1.0))
     assert layer.population.tolist() == [1.0, 3.0]
+    ferry = shapely.LineString([[178.0, 0.0], [-178.0, 0.0]])  # is kept as 178 to 182
+    gpd.GeoDataFrame({"n": [1]}, geometry=[ferry], crs=4326).to_file(tmp_path / "f.gpkg")
+    assert len(read_layer(tmp_path / "f.gpkg", "road", box=Box(-179.0, -1.0, -178.5, 1.0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,12 @@ def test_a_missing_file_and_a_table_of_nothing_spatial(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidCoordinate, match=r"far\.geojson: .*999.0 is not on Earth"):
         read_layer(tmp_path / "far.geojson", "place")
+
+
+def test_the_first_rule_that_fits_has_the_feature() -> None:
+    tags = {"building": np.array(["yes", None, "no"], object), "landuse": np.array(["retail"] * 3, object)}
+    found = classify(OSM_AREAS, tags, 3).class_id
+    assert [CLASSES[one].name for one in found] == ["building", "industrial", "industrial"]
 
 
 def test_rules_name_classes_that_there_are() -> None:

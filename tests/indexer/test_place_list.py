@@ -1,0 +1,81 @@
+"""What is to be embedded: places of a table, of photos, and what a place is called."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import fingerprint_of, record
+
+from placeprint.encoders.errors import (
+    InvalidCoordinate,
+    NothingToLocateWith,
+    UnknownColumns,
+    UnreadableSource,
+)
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.place_list import listed, place_id, place_key, places_of, read_place_list, rounded
+from placeprint.indexer.record import photo_id
+from placeprint.indexer.settings import Settings
+
+
+def test_a_place_has_one_name() -> None:
+    same = [[180.0, -17.0], [-180.0, -17.0], [179.99999999, -17.00000001]]
+    assert {place_id(lon, lat) for lon, lat in same} == {place_id(-180.0, -17.0)}
+    assert place_id(12.0, 90.0) == place_id(-77.0, 90.0)
+    assert place_id(0.0, 0.0) == place_id(-0.0, -1e-9)
+    assert place_id(9.5, 47.1) != place_id(9.500001, 47.1)
+    assert place_key(*rounded([-0.0000001, 5.0]).tolist()) == "place 0.000000,5.000000"
+
+
+def test_a_grid_has_each_place_once() -> None:
+    found = listed(np.array([[1.0, 2.0], [1.0000000001, 2.0], [3.0, 4.0]]), "grid")
+    assert (len(found), found.n_doubled) == (2, 1)
+    row = found.record(1)
+    assert (row.lon, row.lat, row.key, row.status) == (3.0, 4.0, "place 3.000000,4.000000", "embedded")
+
+
+def test_columns_of_a_table_go_along(tmp_path: Path) -> None:
+    table = tmp_path / "stations.csv"
+    table.write_text(
+        "name,lat,lon,tracks,note\nVaduz,47.14,9.52,,x\nnowhere,,,1,\nVaduz,47.14,9.52,3,\nSargans,47.05,9.44,5,\n"
+    )
+    found = read_place_list(table)
+    assert found.lonlat.tolist() == [[9.52, 47.14], [9.44, 47.05]]
+    assert (found.n_without_place, found.n_doubled) == (1, 1)
+    assert found.payloads == ['{"name": "Vaduz", "note": "x"}', '{"name": "Sargans", "tracks": 5}']
+
+
+def test_points_of_a_vector_file(tmp_path: Path) -> None:
+    (tmp_path / "a.geojson").write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "Suva"},'
+        ' "geometry": {"type": "Point", "coordinates": [178.44, -18.14]}}]}'
+    )
+    found = read_place_list(tmp_path / "a.geojson")
+    assert found.lonlat.tolist() == [[178.44, -18.14]] and found.payloads == ['{"name": "Suva"}']
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("lon,lat\n", UnreadableSource),
+        ("a,b\n1,2\n", UnknownColumns),
+        ("lon,lat\n47.1,139.5\n47.2,139.6\n47.3,139.6\n", InvalidCoordinate),
+    ],
+)
+def test_a_table_that_is_no_list(tmp_path: Path, text: str, error: type[Exception]) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(error):
+        read_place_list(tmp_path / "a.csv")
+    with pytest.raises(UnreadableSource, match="no such file"):
+        read_place_list(tmp_path / "b.csv")
+
+
+def test_places_of_photos_have_the_ids_of_the_photos(settings: Settings) -> None:
+    one = np.eye(4, dtype=np.float32)[0]
+    with Gallery.create("trips", fingerprint_of(4), settings=settings) as trips:
+        with pytest.raises(NothingToLocateWith):
+            places_of(trips)
+        trips.add([record("a.jpg", one, lon=9.5, lat=47.1, group="walk"), record("b.jpg", one)])
+        found = places_of(trips)
+    row = found.record(0)
+    assert (len(found), row.id, row.key, row.group) == (1, photo_id("sha-a.jpg"), "a.jpg", "walk")
