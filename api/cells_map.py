@@ -85,7 +85,7 @@ def draw_cells(
 
 def _veil_the_sea(axes: Any) -> None:
     """Lay a white veil over the sea, so that coasts show: land of the shipped location encoder's tables."""
-    from ..encoders.world.encoder import WorldEncoder
+    from ..encoders.world.encoder import shipped_encoder
     from ..encoders.world.grids import cell_values
 
     (west, east), (south, north) = (-2.7066, 2.7066), (-1.3174, 1.3174)
@@ -99,7 +99,7 @@ def _veil_the_sea(axes: Any) -> None:
     lon = np.rad2deg(3.0 * x * slope / (2.0 * np.sqrt(3.0) * np.cos(t)))
     on_earth = np.abs(lon) < 180.0
     lonlat = np.stack([np.where(on_earth, lon, 0.0).ravel(), lat.ravel()], axis=1)
-    is_land = cell_values(WorldEncoder().tables.cover, lonlat).reshape(x.shape) & 1 > 0
+    is_land = cell_values(shipped_encoder().tables.cover, lonlat).reshape(x.shape) & 1 > 0
     veil = np.ones((*x.shape, 4))
     veil[..., 3] = np.where(on_earth & ~is_land, 0.72, 0.0)
     axes.imshow(veil, extent=(west, east, south, north), zorder=3, interpolation="bilinear")

@@ -72,10 +72,15 @@ def build(
         raise typer.BadParameter(
             f"--of {of}: the places go into a gallery of their own; name another --gallery"
         )
+    from ..indexer.gallery_files import gallery_config
     from ..indexer.place_opening import open_or_make
     from ..indexer.places import build_places
     from . import console, places_report
 
+    if not asked and not mosaic and gallery_config(gallery) is None:
+        raise typer.BadParameter(
+            "say which places: --area, --box, --list or --of; or all over a map with --mosaic FILE"
+        )
     as_json = as_json or not console.out.is_terminal
     # Read before the gallery is made: a wrong file leaves no empty one behind.
     places = None if not asked else _wanted(area, box, list_file, of, spacing_m)
@@ -194,9 +199,7 @@ def _all_over(embedder: "PlaceEmbedder", spacing_m: float) -> "PlaceList":
     from ..indexer.place_list import listed
 
     if embedder.maps is None:
-        raise typer.BadParameter(
-            "without a map there is no end to the places: give --area, --box, --list or --of"
-        )
+        raise typer.BadParameter("without a map, say which places: --area, --box, --list or --of")
     grids = [grid_places(box, spacing_m) for box in embedder.maps.boxes]
     return listed(np.concatenate(grids), f"grid {spacing_m:g} m")
 

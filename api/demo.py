@@ -6,14 +6,8 @@
 
 import csv
 import json
-import os
-import signal
-import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +18,7 @@ from ..encoders.catalog import DEFAULT, load_encoder
 from ..encoders.errors import NoTextTower, NothingToLocateWith, PlaceprintError
 from ..encoders.image import ImageEncoder, embed_images
 from ..encoders.places import load_places
-from ..encoders.scenes.painting import draw
+from ..encoders.scenes.drawing import draw_files
 from ..encoders.scenes.scene import caption, cues_of, sample_places
 from ..encoders.sphere import great_circle_km
 from ..indexer import ingest
@@ -97,7 +91,7 @@ def draw_scenes(n: int, folder: Path, *, seed: int) -> tuple[Path, Path]:
                 "month": scene.month, "caption": caption(scene),
             }
         )  # fmt: skip
-    _draw_all(jobs)
+    draw_files(jobs)
     n_queries = round(HELD_OUT * n)
     queries, gallery = folder / "queries.csv", folder / "gallery.csv"
     for path, part in ((queries, rows[:n_queries]), (gallery, rows[n_queries:])):
@@ -106,30 +100,6 @@ def draw_scenes(n: int, folder: Path, *, seed: int) -> tuple[Path, Path]:
             writer.writeheader()
             writer.writerows(part)
     return gallery, queries
-
-
-def _draw_all(jobs: Sequence[tuple[Any, Path]]) -> None:
-    """Draw in processes of their own. Ctrl-C goes to them too; they leave it to this one."""
-    pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None  # a child inherits it
-    try:
-        drawn = pool.map(_draw, jobs, chunksize=25)
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
-    try:
-        list(drawn)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _draw(job: tuple[Any, Path]) -> None:
-    scene, path = job
-    if not path.exists():
-        half = path.with_suffix(".tmp")
-        draw(scene).save(half, "JPEG", quality=90)
-        half.replace(path)  # a picture is there whole or not at all
 
 
 @dataclass

@@ -10,7 +10,6 @@ A new task is one entry of `TASKS`. Letters: n photos, K classes.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +19,7 @@ from .captioning.driving import driving_side
 from .errors import InvalidOption
 from .places import load_places
 from .sphere import as_lonlat
-from .world.encoder import WorldEncoder
-from .world.fields import WorldFields
+from .world.encoder import shipped_encoder
 from .world.tables import CLIMATES
 
 _Floats = NDArray[np.float64]
@@ -91,7 +89,7 @@ def _climate(lonlat: _Floats, month: Months) -> _Floats:
 
 def _field(name: str) -> Callable[[_Floats, Months], _Floats]:
     def read(lonlat: _Floats, month: Months) -> _Floats:
-        reading = _fields()(lonlat)
+        reading = shipped_encoder().fields(lonlat)
         return reading.values[:, reading.names.index(name)].astype(np.float64)
 
     return read
@@ -108,12 +106,6 @@ def _month(lonlat: _Floats, month: Months) -> _Floats:
     # Seasons, not calendars, can be seen: south of the equator the year is turned by half.
     turned = np.where(lonlat[:, 1] < 0.0, month + 6, month)
     return np.where(month > 0, (turned - 1) % 12, np.nan).astype(np.float64)
-
-
-@cache
-def _fields() -> WorldFields:
-    """The atlas; reading it takes some seconds and 300 MB."""
-    return WorldFields(WorldEncoder().tables)
 
 
 TASKS: Mapping[str, Task] = {

@@ -2,7 +2,8 @@
 
 `ImageEncoder` says what an encoder offers; three small classes offer it. All embeddings are
 float32 of unit length, so that the dot product of two is their cosine similarity, and nearer is
-higher.
+higher. open_clip and timm bring torchvision with them and take five seconds to import: an encoder
+of theirs imports them when it is made, and nobody else waits for them.
 """
 
 import hashlib
@@ -13,8 +14,6 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 import numpy as np
-import open_clip
-import timm
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -75,6 +74,8 @@ class OpenClipEncoder:
     """Any model of open_clip, with both towers."""
 
     def __init__(self, name: str, model: str, pretrained: str, weights: Path | None = None) -> None:
+        import open_clip
+
         if model not in open_clip.list_models():
             raise UnknownEncoder(f"open_clip has no model {model!r}; open_clip.list_models() names them")
         self._model: Any = open_clip_model(model, pretrained, weights).eval()
@@ -110,6 +111,8 @@ class OpenClipEncoder:
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts: n texts -> (n, D), unit length."""
         if self._tokenizer is None:
+            import open_clip
+
             self._tokenizer = open_clip.get_tokenizer(self._model_name)
         return _unit(self._model.encode_text(self._tokenizer(list(texts))))
 
@@ -122,6 +125,8 @@ class TimmEncoder:
     """
 
     def __init__(self, name: str, model: str, weights: Path | None = None) -> None:
+        import timm
+
         model, _, query = model.partition("?")
         options: dict[str, Any] = dict(parse_qsl(query))
         if not timm.is_model(model):
@@ -231,6 +236,8 @@ def _timm_model(model: str, options: dict[str, Any]) -> Any:
     Raises:
         InvalidOption: one that could name a file, an address or code, or a value that timm refuses.
     """
+    import timm
+
     if wrong := sorted(options.keys() - TIMM_OPTIONS):
         raise InvalidOption(
             f"timm:{model}: the option {wrong[0]} is not taken; there are {', '.join(sorted(TIMM_OPTIONS))}, "
@@ -253,6 +260,8 @@ def _number(name: str, text: str) -> float:
 
 
 def _classifier_prefixes(model: str) -> tuple[str, ...]:
+    import timm
+
     classifier = timm.models.get_pretrained_cfg_value(model, "classifier") or ()
     names = [classifier] if isinstance(classifier, str) else list(classifier)
     return tuple(f"{name}." for name in names)

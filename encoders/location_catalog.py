@@ -27,9 +27,9 @@ def load_location_encoder(name: str = DEFAULT) -> LocationEmbedder:
         WeightsUnavailable: a file that is missing, damaged, of another kind or of another shape.
     """
     if name == DEFAULT:
-        from .world.encoder import WorldEncoder
+        from .world.encoder import shipped_encoder
 
-        return WorldEncoder()
+        return shipped_encoder()
     kind, _, path = name.partition(":")
     if kind in THIRD_PARTY and path:
         return THIRD_PARTY[kind](path)

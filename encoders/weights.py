@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import open_clip
 import safetensors.torch
 import torch
 
@@ -67,6 +66,8 @@ def open_clip_model(model: str, pretrained: str, weights: Path | None) -> torch.
         UnknownEncoder: no such weights of that model.
         WeightsUnavailable: they are not to be had, or do not fit.
     """
+    import open_clip
+
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained not in tags and (pretrained or weights is None):
         raise UnknownEncoder(f"open_clip has weights {', '.join(tags)} for {model}, not {pretrained!r}")
@@ -81,6 +82,8 @@ def open_clip_model(model: str, pretrained: str, weights: Path | None) -> torch.
 
 
 def _untrained(model: str, config: dict[str, Any]) -> torch.nn.Module:
+    import open_clip
+
     keys = ("mean", "std", "interpolation", "resize_mode")
     preprocess = {key: config[key] for key in keys if config.get(key) is not None}
     silent = logging.getLogger()

@@ -18,7 +18,7 @@ def copy_written(source: str | Path, target: str | Path) -> None:
     """
     with open(source, "rb") as old, open(target, "xb") as new:
         size = os.fstat(old.fileno()).st_size
-        for start, end in _written(old.fileno(), size):
+        for start, end in written(old.fileno(), size):
             old.seek(start)
             new.seek(start)
             while start < end and (part := old.read(min(end - start, 1 << 20))):
@@ -26,7 +26,7 @@ def copy_written(source: str | Path, target: str | Path) -> None:
         new.truncate(size)
 
 
-def _written(file: int, size: int) -> list[tuple[int, int]]:
+def written(file: int, size: int) -> list[tuple[int, int]]:
     """Where a file has data: starts and ends."""
     if not hasattr(os, "SEEK_DATA"):
         return [(0, size)]

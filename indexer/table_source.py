@@ -200,7 +200,7 @@ def _of_parquet(name: str, path: Path) -> TableSource:
 
 
 def _of_vectors(name: str, path: Path, layer: str | None) -> TableSource:
-    import pyogrio  # type: ignore[import-untyped]
+    import pyogrio
 
     try:
         layers = [str(row[0]) for row in pyogrio.list_layers(path)]

@@ -17,11 +17,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from placeprint.api.app import create_app
-from placeprint.api.serving import service as service_module
 from placeprint.api.serving.locate_process import tell_here
 from placeprint.api.serving.service import Service
 from placeprint.api.serving.service_settings import ServiceSettings
-from placeprint.encoders.location_catalog import load_location_encoder
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.record import encode_payload
 from placeprint.indexer.settings import Settings
@@ -79,10 +77,6 @@ def settings_at(home: Path, **given: Any) -> ServiceSettings:
     return ServiceSettings(
         **{"home": home, "qdrant_url": None, "lock_timeout_s": 1.0, "rate_per_minute": 0, **given}
     )
-
-
-# Its three seconds are spent once, and not by each service that is asked for places.
-service_module.load_location_encoder = cache(load_location_encoder)
 
 
 def open_service(settings: ServiceSettings, encoder: ColorEncoder | None = None) -> Service:

@@ -17,7 +17,7 @@ import json
 import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,11 @@ class WorldEncoder:
         self._fields = WorldFields(tables)
 
     @property
+    def fields(self) -> WorldFields:
+        """What the atlas tells of places."""
+        return self._fields
+
+    @property
     def tables(self) -> WorldTables:
         """The atlas."""
         return self._fields.tables
@@ -269,6 +274,12 @@ class WorldEncoder:
             out += block @ self._projection[start : start + block.shape[1]]
             start += block.shape[1]
         return out
+
+
+@cache
+def shipped_encoder() -> WorldEncoder:
+    """The encoder that is shipped, which all share: it is only read, and takes seconds to load."""
+    return WorldEncoder()
 
 
 def card_of(settings: KernelSettings, **facts: Any) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from placeprint.indexer.gallery import Gallery
 from served import JPEG, TRIPS, ids, make_gallery, picture, serving
+
+from placeprint.indexer.gallery import Gallery
 
 
 def test_questions_and_writes_go_on_while_a_photo_is_erased(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from copies import read_written
 from fakes import ColorEncoder
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -320,7 +321,7 @@ def test_what_was_sent_is_kept_nowhere(serve: Serve, tmp_path: Path, monkeypatch
     assert client.post(f"{TRIPS}/geolocate", files=files).status_code == 200
     assert client.post(f"{SEARCH}/image", content=content, headers=JPEG).status_code == 200
     assert client.get(f"{TRIPS}/photos/{photo_id_of(content)}/thumbnail").status_code == 404
-    holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"CANARY" in path.read_bytes()]
+    holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"CANARY" in read_written(path)]
     assert holding == [] and list(spool.iterdir()) == []
 
 
@@ -331,7 +332,7 @@ def test_an_erased_photo_is_in_no_file_of_the_gallery(serve: Serve, tmp_path: Pa
     assert client.delete(f"{TRIPS}/photos/{id}", params={"erase": True}).json() == {"n_deleted": 1}
     assert client.get(TRIPS).json()["n_photos"] == 12
     files = [path for path in (tmp_path / "galleries").rglob("*") if path.is_file()]
-    assert files and not any(b"CANARY1" in path.read_bytes() for path in files)
+    assert files and not any(b"CANARY1" in read_written(path) for path in files)
 
 
 def test_photos_are_listed_page_by_page(exact: TestClient) -> None:

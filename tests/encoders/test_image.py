@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,8 +186,8 @@ def test_only_safetensors_are_taken_from_the_hub_and_its_cache(
     monkeypatch.setattr(hub, "hf_hub_download", download)
     monkeypatch.setattr(hub, "try_to_load_from_cache", cached)
     monkeypatch.setattr(weights_module, "_require_network", lambda *args: None)
-    monkeypatch.setattr(weights_module.open_clip, "list_pretrained_tags_by_model", lambda model: ["theirs"])
-    monkeypatch.setattr(weights_module.open_clip, "get_pretrained_cfg", config)
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda model: ["theirs"])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", config)
     weights_module.open_clip_model("ViT-S-32-alt", "theirs", None)
     assert asked == [
         ("someone/their-model", "open_clip_model.safetensors"),
@@ -224,3 +226,8 @@ def test_every_card_is_complete_and_true_of_its_model(card: EncoderCard) -> None
         encoder = load_encoder(card.name)
         assert card.dimension == encoder.fingerprint.dimension
         assert card.input_size == encoder.preprocessing.size
+
+
+def test_who_uses_no_model_of_theirs_waits_for_neither_open_clip_nor_timm():
+    code = "import sys, placeprint.encoders.image; sys.exit(bool({'open_clip', 'timm'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from copies import copy_folder
+from copies import copy_folder, read_written
 from fakes import fingerprint_of, record, unit_rows
 from forked import Forked
 
@@ -76,7 +76,7 @@ def held(folder: Path) -> set[int]:
     for path in folder.rglob("*"):
         if not path.is_file():
             continue
-        content = path.read_bytes().replace(bytes(4096), b"")  # the engine's files are mostly empty
+        content = read_written(path)
         if path.suffix == ".parquet":
             table = pq.read_table(path, partitioning=None)
             content += repr(table.column("payload").to_pylist()).encode()

@@ -11,12 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import ColorEncoder
+from forked import Forked
 from PIL import Image
 
 from placeprint.encoders.errors import DamagedLedger, UnreadableSource
@@ -569,10 +569,9 @@ def test_of_the_damaged_files_exactly_the_openable_ones_are_indexed(
 
 # --- kill -9 ---------------------------------------------------------------------------------------
 
-CHILD = """
-import sys, time
+CASE = """
+import time
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
 from fakes import ColorEncoder
 from placeprint.indexer import ingest
 from placeprint.indexer.gallery import Gallery
@@ -585,12 +584,13 @@ class Slow(ColorEncoder):
         return super().embed_pixels(pixels)
 
 ingest.COMMIT, ingest.BATCH = 16, 8
-encoder = Slow()
-print("begin", flush=True)
-home = Settings(home=Path(sys.argv[1]))
-with Gallery.open_or_create("trips", encoder.fingerprint, settings=home) as gallery:
-    ingest.index(list_source(sys.argv[2]), gallery, encoder, workers=1)
-print("end", flush=True)
+
+def case(home, photos):
+    encoder = Slow()
+    begin()
+    settings = Settings(home=Path(home))
+    with Gallery.open_or_create("trips", encoder.fingerprint, settings=settings) as gallery:
+        ingest.index(list_source(photos), gallery, encoder, workers=1)
 """
 
 
@@ -603,30 +603,18 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(
         draw(photos / f"{i:03d}.png", tuple(color))
     (photos / "050-bad.png").write_bytes(b"no picture")
     shutil.copy(photos / "007.png", photos / "200-copy.png")
-    whole = run_child(tmp_path / "whole", photos)
-    assert whole == "finished"
-    moments, kills = random.Random(7), 0
-    while kills < n_kills:
-        outcome = run_child(tmp_path / "cut", photos, kill_after_s=moments.uniform(0.0, 1.6))
-        kills += 1
-        if outcome == "finished":  # start again, so that every kill has something to interrupt
-            assert state_of(tmp_path / "cut") == state_of(tmp_path / "whole")
-            shutil.rmtree(tmp_path / "cut")
-    assert run_child(tmp_path / "cut", photos) == "finished"
-    assert state_of(tmp_path / "cut") == state_of(tmp_path / "whole")
-
-
-def run_child(home: Path, photos: Path, *, kill_after_s: float | None = None) -> str:
-    tests = str(Path(__file__).resolve().parents[1])
-    command = [sys.executable, "-c", CHILD, str(home), str(photos), tests]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "begin\n"
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-        return "finished" if child.stdout.read() == "end\n" else "killed"
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    moments = random.Random(7)
+    with Forked(CASE) as indexing:
+        assert indexing.run(str(whole), str(photos)) == 0
+        for _ in range(n_kills):
+            end = indexing.run(str(cut), str(photos), kill_after_s=moments.uniform(0.0, 1.6))
+            assert end in (0, -signal.SIGKILL)
+            if end == 0:  # start again, so that every kill has something to interrupt
+                assert state_of(cut) == state_of(whole)
+                shutil.rmtree(cut)
+        assert indexing.run(str(cut), str(photos)) == 0
+    assert state_of(cut) == state_of(whole)
 
 
 def state_of(home: Path) -> tuple[object, ...]:

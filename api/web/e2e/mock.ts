@@ -5,7 +5,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cellToParent, latLngToCell } from "h3-js";
-import type { Gallery, Precision, SearchRequest } from "../src/contract";
+import type { Gallery, PlacesLikeRequest, Precision, SearchRequest } from "../src/contract";
 import { distanceKm } from "../src/sphere";
 import { countCells, locationOf, type Made, neighborsOf, onePmtiles, photosOf, picture } from "./invented";
 
@@ -66,10 +66,11 @@ function route([what, name, kind, id]: string[], url: URL, request: IncomingMess
   }
   if (key && request.headers.authorization !== `Bearer ${key}`) throw new Refusal(401, "This key is not known.");
   if (what !== "galleries") throw new Refusal(404, "No such thing.");
-  if (!name) return { galleries: [galleryOf("trips", precision), galleryOf("empty", precision)], n_unavailable: 0 };
+  if (!name) return { galleries: [galleryOf("trips", precision), galleryOf("empty", precision), galleryOf("towns", precision)], n_unavailable: 0 };
   const photos = name === "empty" ? [] : photosOf(1);
   if (!kind) return galleryOf(name, precision);
-  if (kind === "photos") return picture(id);
+  if (kind === "photos" || (kind === "places" && id === "map")) return picture(id + url.search);
+  if (kind === "places") return liked(photos, JSON.parse(body.toString()) as PlacesLikeRequest, name, precision);
   if (kind === "h3") return cellsOf(photos, url, precision);
   if (kind === "search") return searched(photos, JSON.parse(body.toString()) as SearchRequest, name, precision);
   if (kind !== "geolocate") throw new Refusal(404, "No such thing.");
@@ -121,12 +122,27 @@ function searched(photos: Made[], request: SearchRequest, gallery: string, preci
   return { neighbors: page, next_offset: next < found.length ? next : null, n_matches: passing.length, notes: [] };
 }
 
+function liked(photos: Made[], { like, unlike, limit }: PlacesLikeRequest, gallery: string, precision: Precision): unknown {
+  const map = ({ lon, lat }: { lon: number; lat: number }) => `/v1/galleries/${gallery}/places/map?lon=${lon}&lat=${lat}`;
+  const asked = [...like.map((at) => ({ ...at, is_like: true })), ...unlike.map((at) => ({ ...at, is_like: false }))];
+  const found = neighborsOf(photos, 7 + asked.length, gallery, precision).slice(0, limit);
+  return {
+    asked: asked.map((at) => ({ ...at, embedded_by: "map", thumbnail: map(at) })),
+    neighbors: found.map((one) => {
+      const at = { lon: one.lon ?? 0, lat: one.lat ?? 0 };
+      return { ...one, thumbnail: map(at), distance_km: Math.min(...like.map((each) => distanceKm(each, at))) };
+    }),
+    ground_m: 800, apart_m: 800, attribution: "Invented maps", notes: [],
+  };
+}
+
 function galleryOf(name: string, precision: Precision): Gallery {
   const n = name === "empty" ? 0 : photosOf(1).length;
   const isPlaceTold = precision === "exact" || precision === "25km";
   return {
     name, n_photos: n, n_placed: n, model: { name: "invented", id: "0".repeat(64), dimension: 8, takes_text: true }, precision,
-    can_locate: name !== "empty", can_search_areas: isPlaceTold, is_read_only: false, bbox: n ? [-130, -45, 185 - 360, 60] : null,
+    can_locate: name === "trips", can_search_areas: isPlaceTold, is_read_only: false,
+    places: name === "towns" ? { ground_m: 800, attribution: "Invented maps", has_map: true } : null, bbox: n ? [-130, -45, 185 - 360, 60] : null,
   };
 }
 

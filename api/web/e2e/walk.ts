@@ -13,6 +13,7 @@ import { serveMock } from "./mock";
 import { type Given, type Walk } from "./step";
 import { CAPS } from "./walk_caps";
 import { KEYBOARD } from "./walk_keyboard";
+import { PLACES } from "./walk_places";
 import { TROUBLE } from "./walk_trouble";
 import { VIEWS } from "./walk_views";
 
@@ -31,7 +32,7 @@ const photos = values.photo.length
   : ["one", "two"].map((name) => ({ name: `${name}.png`, mimeType: "image/png", buffer: picture(name, 256) }));
 
 let nFailed = 0;
-for (const walk of [...VIEWS, ...KEYBOARD, ...CAPS, ...TROUBLE]) {
+for (const walk of [...VIEWS, ...KEYBOARD, ...PLACES, ...CAPS, ...TROUBLE]) {
   if (!walk.name.includes(values.only)) continue;
   await run(walk);
 }

@@ -6,6 +6,8 @@ import type {
   Galleries,
   Gallery,
   Location,
+  PlacesLikeAnswer,
+  PlacesLikeRequest,
   Prior,
   SearchAnswer,
   SearchRequest,
@@ -37,12 +39,12 @@ export class Client {
   }
 
   search(gallery: string, request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {
-    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/search`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(request),
-      signal,
-    });
+    return this.post(`v1/galleries/${encodeURIComponent(gallery)}/search`, request, signal);
+  }
+
+  /** Places whose map is like that of some places. */
+  placesLike(gallery: string, request: PlacesLikeRequest, signal: AbortSignal): Promise<PlacesLikeAnswer> {
+    return this.post(`v1/galleries/${encodeURIComponent(gallery)}/places/like`, request, signal);
   }
 
   /** Where photos of one place were taken. One is sent as it is, several as a form. */
@@ -62,6 +64,10 @@ export class Client {
     if (address.origin !== location.origin) throw new Problem(0, "Not shown", "The picture lies elsewhere.");
     address.searchParams.set("side_px", String(sidePx));
     return (await this.ask(address.href, { signal })).blob();
+  }
+
+  private post<T>(path: string, body: unknown, signal: AbortSignal): Promise<T> {
+    return this.json(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {

@@ -23,6 +23,8 @@ export interface ViewKind {
   /** In the address after the gallery's name. */
   id: string;
   label: string;
+  /** Whether a gallery is of the kind that the view asks; otherwise it has no tab. */
+  isFor: (gallery: Gallery) => boolean;
   /** Why the view cannot be used with this gallery; empty where it can. */
   refusal: (about: About, gallery: Gallery) => string;
   open: (context: Context) => View;

@@ -32,6 +32,8 @@ export interface Gallery {
   is_read_only: boolean;
   switching_to?: string | null;
   bbox?: Bbox | null;
+  /** What it looks at, where it holds places of a map and no photos. */
+  places?: { ground_m: number; attribution: string; has_map: boolean } | null;
 }
 export interface Galleries {
   galleries: Gallery[];
@@ -98,6 +100,27 @@ export interface SearchAnswer {
   neighbors: Neighbor[];
   next_offset?: number | null;
   n_matches?: number | null;
+  notes?: string[];
+}
+
+export interface PlacesLikeRequest {
+  like: Place[];
+  unlike: Place[];
+  unlike_weight?: number;
+  within?: Area;
+  limit: number;
+}
+export interface AskedPlace extends Place {
+  is_like: boolean;
+  embedded_by: "gallery" | "map" | "student";
+  thumbnail?: string | null;
+}
+export interface PlacesLikeAnswer {
+  asked: AskedPlace[];
+  neighbors: Neighbor[];
+  ground_m: number;
+  apart_m: number;
+  attribution?: string;
   notes?: string[];
 }
 

@@ -8,7 +8,7 @@ import type { LegendRow } from "./legend";
 import { countSteps, rampIndex, stepOf } from "./palette";
 import { asProblem, type Problem } from "./problem";
 import type { Stage } from "./stage";
-import { count, photos } from "./wording";
+import { count, photos, places } from "./wording";
 
 const FINEST: Record<Precision, number> = { country: 1, region: 2, "25km": 4, exact: 7 };
 const QUIET_MS = 180;
@@ -31,6 +31,10 @@ export class Density {
   ) {
     stage.map?.on("moveend", this.later);
     void stage.ready.then(() => this.load());
+  }
+
+  private counted(n: number): string {
+    return this.gallery.places ? places(n) : photos(n);
   }
 
   /** Shows or hides the gallery: other views have the map for themselves. */
@@ -61,14 +65,14 @@ export class Density {
     if (!this.shown?.cells.length) return [];
     const { is_truncated } = this.shown;
     const rows: LegendRow[] = [];
-    if (this.points.length) rows.push({ kind: "mark", mark: "photo", text: "a photo" });
+    if (this.points.length) rows.push({ kind: "mark", mark: "photo", text: this.gallery.places ? "a place" : "a photo" });
     else {
       const labels = this.steps.map((from, i) => {
         const to = (this.steps[i + 1] ?? 0) - 1;
         if (i === this.steps.length - 1) return `${count(from)}+`;
         return to === from ? count(from) : `${count(from)}–${count(to)}`;
       });
-      rows.push({ kind: "steps", title: "Photos in a cell", labels, shades: this.steps.map((_, i) => rampIndex(i, this.steps.length)) });
+      rows.push({ kind: "steps", title: this.gallery.places ? "Places in a cell" : "Photos in a cell", labels, shades: this.steps.map((_, i) => rampIndex(i, this.steps.length)) });
     }
     if (is_truncated) rows.push({ kind: "note", text: "Only the fullest cells are drawn." });
     const cap = CAPS[this.gallery.precision];
@@ -110,7 +114,7 @@ export class Density {
   private draw(cells: readonly Cell[], points: readonly Photo[]): void {
     const hexagons = cells.map((cell) => {
       const shade = rampIndex(stepOf(cell.n_photos, this.steps), this.steps.length);
-      return hexagon(cell.cell, cell, { id: cell.cell, shade, text: `${photos(cell.n_photos)} in this cell` });
+      return hexagon(cell.cell, cell, { id: cell.cell, shade, text: `${this.counted(cell.n_photos)} in this cell` });
     });
     const dots = points.flatMap(({ id, lon, lat }): Feature[] => {
       if (lon == null || lat == null) return [];

@@ -7,6 +7,10 @@ import type { Thumbnails } from "./thumbnails";
 import { date, kilometers, place } from "./wording";
 
 export interface GridActions {
+  /** What is found: a photo, unless it says something else. */
+  noun?: string;
+  /** The figure on a card. */
+  figure?: (photo: Neighbor) => string;
   onSelect: (photo: Neighbor | null) => void;
   like?: (photo: Neighbor, isMinus: boolean) => void;
   near?: (place: Place) => void;
@@ -51,14 +55,15 @@ export class Grid {
   }
 
   add(photos: readonly Neighbor[]): void {
+    const { noun = "Photo", figure } = this.actions;
     for (const photo of photos) {
       if (this.cards.has(photo.id)) continue;
       const n = this.cards.size + 1;
       const toggle = el(
         "button",
         { type: "button", class: "card-face", "aria-expanded": "false", onclick: () => this.select(this.selected === photo.id ? null : photo.id, true) },
-        this.thumbnails.picture(photo.thumbnail, `Photo ${n}`),
-        el("span", { class: "card-line" }, el("span", { class: "card-n" }, n), el("span", { class: "card-score", data: { z: String(photo.z_score ?? "") } }, short(photo))),
+        this.thumbnails.picture(photo.thumbnail, `${noun} ${n}`),
+        el("span", { class: "card-line" }, el("span", { class: "card-n" }, n), el("span", { class: "card-score", data: { z: String(photo.z_score ?? "") } }, figure?.(photo) ?? short(photo))),
         el("span", { class: "said-only" }, saidOf(photo)),
       );
       const card = el("li", { class: "card" }, toggle);
@@ -107,7 +112,7 @@ export class Grid {
     return el(
       "li",
       { class: "details" },
-      this.thumbnails.picture(photo.thumbnail, "The selected photo", 512),
+      this.thumbnails.picture(photo.thumbnail, `The selected ${(this.actions.noun ?? "photo").toLowerCase()}`, 512),
       el(
         "div",
         { class: "details-side" },

@@ -52,10 +52,10 @@ export function bestOf(location: Location): Place | null {
 }
 
 /** Photos of known place as points; one may be selected. */
-export function pointsOf(photos: readonly Neighbor[], selected: string | null): Feature[] {
+export function pointsOf(photos: readonly Neighbor[], selected: string | null, noun = "Photo"): Feature[] {
   return photos.flatMap(({ id, lon, lat }, i): Feature[] => {
     if (lon == null || lat == null) return [];
-    const properties = { id, selected: id === selected, text: `Photo ${i + 1}` };
+    const properties = { id, selected: id === selected, text: `${noun} ${i + 1}` };
     return [{ type: "Feature", properties, geometry: { type: "Point", coordinates: [lon, lat] } }];
   });
 }

@@ -14,7 +14,7 @@ import { filesIn } from "./photo_in";
 import { Stage } from "./stage";
 import { Thumbnails } from "./thumbnails";
 import { VIEWS } from "./views";
-import { count, photos } from "./wording";
+import { count, photos, places } from "./wording";
 
 const PRECISION = {
   country: "Places are told to the country",
@@ -58,7 +58,8 @@ export class Page {
     const gallery = this.galleries.find(({ name }) => name === named) ?? this.galleries[0];
     if (!gallery) return;
     if (this.context?.gallery !== gallery) this.enter(gallery);
-    this.open(VIEWS.find(({ id }) => id === viewId) ?? VIEWS[0]);
+    const views = viewsOf(gallery);
+    this.open(views.find(({ id }) => id === viewId) ?? views[0]);
   }
 
   private enter(gallery: Gallery): void {
@@ -77,7 +78,7 @@ export class Page {
     if (select) select.value = gallery.name;
     fill(
       this.facts,
-      `${photos(gallery.n_photos)}, ${count(gallery.n_placed)} of known place · ${PRECISION[gallery.precision]}`,
+      `${gallery.places ? places(gallery.n_photos) : `${photos(gallery.n_photos)}, ${count(gallery.n_placed)} of known place`} · ${PRECISION[gallery.precision]}`,
       gallery.switching_to ? ` · moving to the model ${gallery.switching_to}` : "",
     );
     document.title = `${gallery.name} · Placeprint`;
@@ -103,7 +104,7 @@ export class Page {
     }
     fill(
       this.tabs,
-      ...VIEWS.map(({ id, label }) =>
+      ...viewsOf(context.gallery).map(({ id, label }) =>
         el("a", { class: "tab", href: `#${encodeURIComponent(context.gallery.name)}/${id}`, ...(id === kind.id && { "aria-current": "page" }) }, label),
       ),
     );
@@ -150,6 +151,11 @@ export class Page {
       this.current?.takePhotos(files);
     });
   }
+}
+
+/** The views that a gallery can be asked by. */
+function viewsOf(gallery: Gallery): readonly ViewKind[] {
+  return VIEWS.filter(({ isFor }) => isFor(gallery));
 }
 
 /** In place of a view that cannot be used. */

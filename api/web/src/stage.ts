@@ -33,7 +33,7 @@ export interface Tap extends Place {
   features: { sheet: Sheet; properties: Record<string, unknown> }[];
 }
 export interface Pin extends Place {
-  kind: "best" | "mode" | "cell" | "near";
+  kind: "best" | "mode" | "cell" | "near" | "unlike";
   label: string;
   text?: string;
 }

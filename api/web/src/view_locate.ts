@@ -28,6 +28,7 @@ export const DECIMALS = { country: 0, region: 0, "25km": 1, exact: 3 } as const;
 export const locateView: ViewKind = {
   id: "locate",
   label: "Locate",
+  isFor: ({ places }) => !places,
   refusal: (about, gallery) => {
     if (!about.geolocation) return "The operator has switched geolocation off here.";
     return gallery.can_locate ? "" : "This gallery has too few photos of known place to locate others by.";

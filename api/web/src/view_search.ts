@@ -29,6 +29,7 @@ const BASE64 = 1.37;
 export const searchView: ViewKind = {
   id: "search",
   label: "Search",
+  isFor: ({ places }) => !places,
   refusal: () => "",
   open: (context) => new SearchView(context),
 };

@@ -12,6 +12,10 @@ export function photos(n: number): string {
   return `${count(n)} ${n === 1 ? "photo" : "photos"}`;
 }
 
+export function places(n: number): string {
+  return `${count(n)} ${n === 1 ? "place" : "places"}`;
+}
+
 /** Between a figure and its unit, so that a line never breaks there. */
 const GLUE = "\u00a0";
 

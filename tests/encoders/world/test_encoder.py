@@ -43,6 +43,7 @@ def test_the_catalog_knows_it(encoder):
     loaded = load_location_encoder()
     assert (loaded.name, loaded.dimension) == (NAME, encoder.dimension)
     assert loaded.fingerprint == encoder.fingerprint
+    assert load_location_encoder() is loaded  # seconds and 100 MB, once for a process
 
 
 def test_the_file_keeps_its_promises():
