@@ -75,7 +75,14 @@ def _prepared(name: str) -> Path:
 def settings_at(home: Path, **given: Any) -> ServiceSettings:
     """Settings of a service for tests: an embedded store, no rate."""
     return ServiceSettings(
-        **{"home": home, "qdrant_url": None, "lock_timeout_s": 1.0, "rate_per_minute": 0, **given}
+        **{
+            "home": home,
+            "qdrant_url": None,
+            "lock_timeout_s": 1.0,
+            "rate_per_minute": 0,
+            "megapixels_per_minute": 0,
+            **given,
+        }
     )
 
 

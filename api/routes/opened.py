@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from ..schemas.base import UUID
 from ..schemas.galleries import GALLERY_NAME
 from ..serving.looks import Looks
 from ..serving.served_gallery import ServedGallery
@@ -43,7 +44,7 @@ InGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
 PhotoId = Annotated[
     str,
     Path(
-        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        pattern=UUID,
         description="Id of a photo, a UUID",
         examples=["5e2bd0a4-5d9a-5a34-9a4a-6a2a2b3a6d7c"],
     ),

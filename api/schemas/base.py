@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+"""What ids of photos and places look like; stores take no others."""
+
 
 class Request(BaseModel):
     """Something asked: a field that is not known is an error, and so is NaN."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from .base import Answer, Request
+from .base import UUID, Answer, Request
 from .places import AnyArea, Lat, Lon, Place
 
 MAX_QUERIES = 8
@@ -53,7 +53,7 @@ class UrlQuery(_Query):
 class PhotoQuery(_Query):
     """Photos that look like one of the gallery."""
 
-    photo: Annotated[str, Field(min_length=36, max_length=36)]
+    photo: Annotated[str, Field(pattern=UUID)]
     """Its id."""
 
 

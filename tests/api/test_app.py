@@ -318,7 +318,7 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
         "AnotherRun", "DamagedArchive", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
         "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
         "InvalidProbe", "InvalidSettings", "JobFailed",
-        "MissingLabels", "MissingOriginals", "PlaceprintError",
+        "MissingLabels", "MissingOriginals", "NoMapTiles", "PlaceprintError",
         "ServiceProblem", "ServiceUnreachable", "StoreUnavailable",
         "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownProtocol",
         "UnwritableFile", "WrongPhotoSet",

@@ -565,3 +565,8 @@ def test_geolocation_is_off_beyond_this_machine_unless_the_operator_says_so(serv
     assert ServiceSettings().may_geolocate
     assert not ServiceSettings(host="192.168.1.5").may_geolocate
     assert ServiceSettings(host="192.168.1.5", geolocation=True).may_geolocate
+
+
+def test_a_photo_that_is_no_id_is_refused_and_one_that_is_not_there_is_not_found(exact: TestClient) -> None:
+    for photo, status in (("é" * 36, 422), ("x" * 36, 422), ("00000000-0000-0000-0000-000000000000", 404)):
+        assert is_problem(exact.post(SEARCH, json={"queries": [{"photo": photo}]}), status)
