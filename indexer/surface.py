@@ -175,9 +175,14 @@ class Mixture:
         is_new = np.append(True, (np.diff(keys[order], axis=0) != 0.0).any(axis=1))
         index = np.empty(len(order), dtype=np.intp)
         index[order] = np.cumsum(is_new) - 1
-        weight, first = np.exp(self.log_weight), order[is_new]
+        first = order[is_new]
+        # Relative to the heaviest of its kind: e^−800 is 0, and nothing has no direction.
+        heaviest = np.full(len(first), -np.inf)
+        np.maximum.at(heaviest, index, self.log_weight)
+        heaviest = np.maximum(heaviest, -1e30)  # of none at all
+        weight = np.where(self.log_weight == -np.inf, 1e-100, np.exp(self.log_weight - heaviest[index]))
         sums: Floats = np.stack([np.bincount(index, weight * axis) for axis in self.centers.T], axis=1)
-        return Mixture(_normalized(sums), self.kappa[first], np.log(np.bincount(index, weight)))
+        return Mixture(_normalized(sums), self.kappa[first], heaviest + np.log(np.bincount(index, weight)))
 
     def climb(self, vectors: Floats, *, n_steps: int = 60) -> Floats:
         """Mean shift, uphill to modes: x ← normalize(Σ wᵢ cᵢ κᵢ e^{κᵢ μᵢ·x} μᵢ); (n, 3) -> (n, 3)."""

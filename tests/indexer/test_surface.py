@@ -260,3 +260,13 @@ def test_single_precision_is_near_double():
     points = np.concatenate([centers, mixture.sample_vectors(200), unit_vectors(cloud(200, seed=5))])
     exact = logsumexp(log_kernel(points @ centers.T, kappa) + mixture.log_weight, axis=1)
     assert np.abs(mixture.log_density_at(points) - exact).max() < 1e-3
+
+
+def test_kernels_of_hardly_any_weight_keep_a_direction() -> None:
+    centers = unit_vectors(np.array([[2.0, 48.0], [2.0, 48.0], [140.0, 36.0], [-60.0, -30.0]]))
+    mixture = Mixture(centers, np.full(4, 1e4), np.array([-900.0, -901.0, 0.0, -np.inf]))
+    smoothed = mixture.smoothed()
+    assert np.isfinite(smoothed.centers).all()
+    assert np.linalg.norm(smoothed.centers, axis=1) == pytest.approx(1.0)
+    assert np.sort(smoothed.log_weight)[1] == pytest.approx(np.logaddexp(-900.0, -901.0))
+    assert np.isfinite(smoothed.log_density_at(centers[2:3])).all()
