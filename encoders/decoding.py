@@ -35,7 +35,7 @@ class DecodePool:
         workers: processes of `map`; all cores by default.
         timeout_s: longest time for one photo before its worker is killed.
         limits: of files that strangers sent. None: the operator's own, of any format that is read.
-        niceness: how far the processes let others of the machine go first, 0 to 19.
+        niceness: how much further than the caller the processes let others go first, 0 to 19.
     """
 
     def __init__(
@@ -170,7 +170,8 @@ class DecodePool:
             raise
         self._can_start = True
         if self._niceness:
-            os.setpriority(os.PRIO_PROCESS, process.pid, self._niceness)
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(19, own + self._niceness))
         with self._lock:
             self._processes.add(process)
             is_closed = self._is_closed
