@@ -74,7 +74,7 @@ def models() -> None:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to put photos, gallery and report.")] = Path("demo"),
     photos: Annotated[Path | None, typer.Option(help="Your own photos instead of drawn scenes.")] = None,
-    n_scenes: Annotated[int, typer.Option(min=50, help="How many scenes to draw.")] = 1500,
+    n_scenes: Annotated[int, typer.Option(min=50, help="How many scenes to draw.")] = 1000,
     encoder: EncoderName = None,
     weights: WeightsFile = None,
 ) -> None:

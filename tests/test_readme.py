@@ -35,11 +35,15 @@ def _value(word: str) -> str | float:
 
 
 def assert_says(answer: str, expected: str) -> None:
-    """The same words, and numbers equal to what rounding on another processor may change."""
+    """The same words, and numbers equal to what rounding on another processor may change.
+
+    Of regions that hold 90 % the area changes most: one thread or two make 8 % of difference.
+    """
     found, wanted = words_and_numbers(answer), words_and_numbers(expected)
     assert len(found) == len(wanted), answer
-    for one, other in zip(found, wanted, strict=True):
-        assert one == (pytest.approx(other, rel=0.03, abs=1.01) if isinstance(other, float) else other)
+    for one, other, unit in zip(found, wanted, [*wanted[1:], ""], strict=True):
+        rel = 0.15 if unit in ("km²", "km²,") else 0.03
+        assert one == (pytest.approx(other, rel=rel, abs=1.01) if isinstance(other, float) else other)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +96,8 @@ def test_the_python_lines_run(
     exec(compile(block("python"), "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
-    assert_says(lines[3], "Russian Federation 25%, Ukraine 13%, Poland 8%")
-    assert_says(lines[4], "within 2,500 km of the best point: 78%")
+    assert_says(lines[3], "United States 74%, Mexico 16%, remote or at sea 5%")
+    assert_says(lines[4], "within 2,500 km of the best point: 92%")
 
 
 def test_the_curl_lines_print_what_they_say(demo: tuple[Path, Answer]) -> None:
