@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..encoders.errors import InvalidCoordinate, InvalidOption, PlaceprintError
+from ..encoders.errors import InvalidCoordinate, InvalidOption
 from .cells import _progress
 from .commands_maps import length_m
-from .options import AsJson, GalleryName, writable_target
+from .options import AsJson, GalleryName, area_of, writable_target
 
 if TYPE_CHECKING:  # they load torch and the store, which `--help` must not
     import numpy as np
@@ -205,15 +205,12 @@ def _all_over(embedder: "PlaceEmbedder", spacing_m: float) -> "PlaceList":
 
 
 def _area_of(within: Path | None, box: str | None) -> "Area | None":
-    from ..encoders.areas import Box, load_area
+    from ..encoders.areas import Box
 
     if within is not None and box is not None:
         raise typer.BadParameter("polygons and --box each say where: give one of them")
     if within is not None:
-        try:
-            return load_area(within)
-        except InvalidCoordinate as error:  # of the file, not of what was typed
-            raise PlaceprintError(str(error)) from None
+        return area_of(within)
     try:
         return None if box is None else Box(*_numbers(box, 4, "W,S,E,N"))
     except InvalidCoordinate as error:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..encoders.errors import InvalidCoordinate, PlaceprintError
-from .options import AsJson, GalleryName, WeightsFile, encoder_of
+from ..encoders.errors import InvalidCoordinate
+from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of
 
 RADIUS_KM = 25.0
 EXAMPLES = {"--near": "139.76,35.67", "--box": "139.5,35.5,140.0,35.9"}
@@ -86,17 +86,14 @@ def _numbers(text: str, n: int, option: str, form: str) -> list[float]:
 
 
 def _area(point: list[float] | None, radius_km: float | None, within: Path | None, box: str | None) -> Any:
-    from ..encoders.areas import Box, Circle, load_area
+    from ..encoders.areas import Box, Circle
 
     if sum(given is not None for given in (point, within, box)) > 1:
         raise typer.BadParameter("give one of --near, --within and --box")
     if radius_km is not None and point is None:
         raise typer.BadParameter("--radius-km goes with --near LON,LAT")
     if within is not None:
-        try:
-            return load_area(within)
-        except InvalidCoordinate as error:  # of the file, not of what was typed
-            raise PlaceprintError(str(error)) from None
+        return area_of(within)
     try:
         if point is not None:
             return Circle(point[0], point[1], RADIUS_KM if radius_km is None else radius_km)

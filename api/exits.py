@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -41,6 +42,17 @@ class Verbs(TyperGroup):
             answer = super().invoke(ctx)
             sys.stdout.flush()  # that nobody reads any more must show here, not when Python ends
             return answer
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Tell whoever interrupts a training how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the same command with --resume goes on from the last checkpoint in {out}"
+        ) from None
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..encoders.errors import WeightsUnavailable
+from ..encoders.errors import InvalidCoordinate, PlaceprintError, WeightsUnavailable
 
 if TYPE_CHECKING:  # they load torch and the store, which `--help` must not
+    from ..encoders.areas import Area
     from ..encoders.image import ImageEncoder
     from ..indexer.gallery import Gallery
 
@@ -85,3 +86,17 @@ def writable_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -
         )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise typer.BadParameter(f"{option} {path}: may not be written")
+
+
+def area_of(path: Path) -> "Area":
+    """The polygons of a file that an option names.
+
+    Raises:
+        PlaceprintError: a coordinate in it that is not on Earth; what was typed is not to blame.
+    """
+    from ..encoders.areas import load_area
+
+    try:
+        return load_area(path)
+    except InvalidCoordinate as error:
+        raise PlaceprintError(str(error)) from None

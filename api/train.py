@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .exits import resumable
 from .options import AsJson, GalleryName
 from .train_captions import captions
 from .train_geocells import geocells
@@ -81,7 +82,7 @@ def csp(
     with Gallery.open(gallery) as opened:
         pairs, source = pairs_of(opened)
     as_json = as_json or not console.out.is_terminal
-    with _epochs(as_json=as_json) as show, _told_how_to_resume(gallery, out):
+    with _epochs(as_json=as_json) as show, resumable(out):
         report = run_csp(pairs, run, out, is_resumed=resume, source=source, show=show)
     _show(report, out, as_json=as_json)
 
@@ -117,17 +118,6 @@ def _epochs(*, as_json: bool) -> Iterator[Callable[[dict[str, Any], int], None]]
             )
 
         yield show
-
-
-@contextmanager
-def _told_how_to_resume(gallery: str, out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; `placeprint train csp --gallery {gallery} --out {out} --resume`, with the same "
-            "options, goes on from the last checkpoint"
-        ) from None
 
 
 def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:

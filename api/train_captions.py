@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .exits import resumable
 from .options import AsJson, WeightsFile
 
 if TYPE_CHECKING:  # they load torch, which `--help` must not
@@ -76,7 +77,7 @@ def captions(
     require_free(out, is_resumed=resume)
     begun = CaptionModel(model or DEFAULT, weights, device=device)
     sources, facts = _sources(gallery, photos, group_column)
-    with _told_how_to_resume(out):
+    with resumable(out):
         read = _read(sources, begun.preprocessing, as_json=as_json)
         with _rounds(as_json=as_json) as show:
             report = run_captions(read, begun, run, out, is_resumed=resume, source=facts, show=show)
@@ -144,16 +145,6 @@ def _rounds(*, as_json: bool) -> Iterator[Callable[[dict[str, Any], int], None]]
             bar.update(task, completed=record["round"], total=total, figures=figures)
 
         yield show
-
-
-@contextmanager
-def _told_how_to_resume(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; the same command with --resume goes on from the last checkpoint in {out}"
-        ) from None
 
 
 def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:

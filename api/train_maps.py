@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .exits import resumable
 from .options import AsJson
 
 if TYPE_CHECKING:  # they load torch and GDAL, which `--help` must not
@@ -99,7 +100,7 @@ def maps(
         console.say("note", message=note) if as_json else console.err.print(
             note, markup=False, soft_wrap=True
         )
-    with _epochs(as_json=as_json) as show, _told_how_to_resume(out):
+    with _epochs(as_json=as_json) as show, resumable(out):
         report = run_maps(
             source, lonlat, run, out, labels=labels, facts=facts, is_resumed=resume, device=device, show=show,
             tell=lambda message: console.warn(message, as_json=as_json),
@@ -193,16 +194,6 @@ def _epochs(*, as_json: bool) -> Iterator[Callable[[dict[str, Any], int], None]]
                     console.warn(f"epoch {record['epoch']}: {message}", as_json=False)
 
         yield show
-
-
-@contextmanager
-def _told_how_to_resume(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; the same command with --resume goes on from the last checkpoint in {out}"
-        ) from None
 
 
 def _show(report: dict[str, Any], out: Path, *, as_json: bool) -> None:

@@ -90,7 +90,7 @@ def test_an_interruption_says_how_to_go_on(folder: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("placeprint.encoders.train_csp.run_csp", interrupted)
     answer = train(folder, "runs/b", *QUICK)
-    assert answer.returncode == 130 and "--out runs/b --resume" in answer.stderr
+    assert answer.returncode == 130 and "--resume goes on from the last checkpoint in runs/b" in answer.stderr
 
 
 @pytest.mark.parametrize(
