@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from ..errors import InvalidOption
@@ -56,12 +57,17 @@ def draw_kept(n: int, n_classes: int, dropout: float) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with a skip; GroupNorm, since a crop's embedding must not depend on others."""
+    """Two 3x3 convolutions with a skip.
+
+    Each cell is normalized over its channels: a crop's embedding must depend neither on other crops, as
+    with BatchNorm, nor on the sum over its own cells, as with GroupNorm, which takes away how much there
+    is of a thing. Untrained, GroupNorm read off 0.386 of the land use around, this 0.430.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
-        self.second = nn.Sequential(nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+        self.first = nn.Sequential(LayerNorm2d(width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+        self.second = nn.Sequential(LayerNorm2d(width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(self, cells: Tensor) -> Tensor:
         found: Tensor = cells + self.second(self.first(cells))
@@ -71,7 +77,9 @@ class _Block(nn.Module):
 class ConvMapNet(nn.Module):
     """A small residual network: strides 2, 4, 8 and 16, then mean and maximum over the crop.
 
-    The mean says how much of the crop a thing covers, the maximum whether it is there at all.
+    The mean says how much of the crop a thing covers, the maximum whether it is there at all. Beside
+    them stand the roots of the classes' shares, which the network need not find again: a road covers
+    little of a crop, and its share is still told from none.
     """
 
     def __init__(self, n_classes: int, dimension: int, widths: tuple[int, int, int, int]) -> None:
@@ -83,14 +91,17 @@ class ConvMapNet(nn.Module):
         self.mid = nn.Sequential(nn.Conv2d(low, mid, 3, stride=2, padding=1), _Block(mid))
         self.high = nn.Sequential(nn.Conv2d(mid, high, 3, stride=2, padding=1), _Block(high))
         self.norm = nn.LayerNorm(2 * high)
-        self.output = nn.Linear(2 * high, dimension)
+        self.output = nn.Linear(2 * high + n_classes, dimension)
 
     def forward(self, ids: Tensor, keep: Tensor | None = None) -> Features:
         """Crops (B, px, px) uint8, and the planes they keep (B, C) -> features."""
-        middle = self.mid(self.low(self.stem(planes(ids, self.n_classes, keep))))
+        seen = planes(ids, self.n_classes, keep)
+        middle = self.mid(self.low(self.stem(seen)))
         high = self.high(middle)
         pooled = torch.cat([high.mean(dim=(2, 3)), high.amax(dim=(2, 3))], dim=1)
-        return Features(self.output(self.norm(pooled)), middle.mean(dim=(2, 3)))
+        # Their squares add up to 1; times the root of C they are as large as the normalized rest.
+        share = self.n_classes**0.5 * seen.mean(dim=(2, 3)).sqrt()
+        return Features(self.output(torch.cat([self.norm(pooled), share], dim=1)), middle.mean(dim=(2, 3)))
 
 
 class TimmMapNet(nn.Module):
