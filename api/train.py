@@ -11,6 +11,7 @@ from .exits import resumable
 from .options import AsJson, GalleryName
 from .train_captions import captions
 from .train_geocells import geocells
+from .train_map_student import map_student
 from .train_maps import maps
 
 train_app = typer.Typer(
@@ -19,6 +20,7 @@ train_app = typer.Typer(
 train_app.command()(captions)
 train_app.command()(geocells)
 train_app.command()(maps)
+train_app.command("map-student")(map_student)
 
 
 @train_app.command()

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .exits import resumable
+from .map_places import opened_maps, places_of
 from .options import AsJson
 
 if TYPE_CHECKING:  # they load torch and GDAL, which `--help` must not
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ..encoders.areas import Box
-    from ..encoders.map_learning.crop_source import CropSource
+    pass
 
 N_PLACES = 5000
 
@@ -76,8 +73,6 @@ def maps(
     }  # fmt: skip
     changes = {name: value for name, value in asked.items() if value is not None}
     run = MapRun.preset(preset, seed=seed, **changes)
-    if points is not None and area is not None:
-        raise typer.BadParameter("--points says where to learn, and so does --area: give one of them")
     if label_radius_km is not None and not label_radius_km > 0.0:
         raise typer.BadParameter(f"--label-radius-km {label_radius_km:g}: must be above 0")
 
@@ -89,8 +84,8 @@ def maps(
     require_free(out, is_resumed=resume)
     _require_device(device)
     as_json = as_json or not console.out.is_terminal
-    source, box, facts = _opened(mosaic)
-    lonlat = _places(source, box, area, points, n=places, ground_m=run.ground_m, seed=seed)
+    source, box, facts = opened_maps(mosaic)
+    lonlat = places_of(source, box, area, points, n=places, ground_m=run.ground_m, seed=seed)
     labels = labels_for(
         lonlat, price=price, price_column=price_column, population=population,
         population_column=population_column, population_unit=population_unit,
@@ -106,56 +101,6 @@ def maps(
             tell=lambda message: console.warn(message, as_json=as_json),
         )  # fmt: skip
     _show(report, out, as_json=as_json)
-
-
-def _opened(paths: list[Path]) -> "tuple[CropSource, Box | None, dict[str, Any]]":
-    """The maps as one source, the box of a single one, and what the card should say of them."""
-    from ..encoders.map_learning.crop_source import Patchwork
-    from ..encoders.mosaics.mosaic import Mosaic
-
-    opened = [Mosaic.open(path) for path in paths]
-    facts = {
-        "mosaics": [path.name for path in paths],
-        "sources": sorted({source for one in opened for source in one.about.sources}),
-        "attribution": "; ".join(sorted({credit for one in opened for credit in one.about.credit})),
-    }
-    if len(opened) == 1:
-        return opened[0], opened[0].bounds, facts
-    return Patchwork([(one.bounds, one) for one in opened]), None, facts
-
-
-def _places(
-    source: "CropSource", box: "Box | None", area: str | None, points: Path | None, **draw: Any
-) -> "NDArray[np.float64]":
-    import numpy as np
-
-    from ..encoders.areas import Box
-    from ..encoders.map_learning.crop_source import Patchwork, places_in
-    from ..encoders.map_learning.labels import read_places
-
-    if points is not None:
-        return read_places(points)
-    if area is not None:
-        return places_in(source, _box(area), **draw)
-    if box is not None:
-        return places_in(source, box, **draw)
-    assert isinstance(source, Patchwork)
-    boxes: list[Box] = [one for one, _ in source.sources]
-    shares = np.array([one.area_km2 for one in boxes])
-    counts = np.maximum(1, np.round(draw.pop("n") * shares / shares.sum()).astype(int))
-    return np.concatenate(
-        [places_in(source, one, n, **draw) for one, n in zip(boxes, counts.tolist(), strict=True)]
-    )
-
-
-def _box(text: str) -> "Box":
-    from ..encoders.areas import Box
-
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--area {text}: four numbers, west,south,east,north degrees") from None
-    return Box(west, south, east, north)
 
 
 def _require_device(device: str) -> None:

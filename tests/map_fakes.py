@@ -1,8 +1,11 @@
 """A made-up country to train map encoders on: class ids as a function of the place, no mosaic needed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from placeprint.encoders.areas import Box
 from placeprint.encoders.sphere import EARTH_RADIUS_KM
 
 CENTER = (9.5, 47.1)
@@ -74,3 +77,10 @@ def places_of(n: int, seed: int = 0, *, extent_deg: float = 0.15) -> NDArray[np.
     """Places at random in the country, (n, 2) degrees."""
     rng = np.random.default_rng(seed)
     return np.array(CENTER) + rng.uniform(-extent_deg, extent_deg, (n, 2))
+
+
+class CountryMosaic(Country):
+    """The made-up country as a mosaic."""
+
+    bounds = Box(9.35, 46.95, 9.65, 47.25)
+    about = SimpleNamespace(sources=("country",), credit=("© nobody",))

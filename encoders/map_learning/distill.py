@@ -9,6 +9,7 @@ Letters: N places, D embedding.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -68,6 +69,7 @@ def distill(
     ground_m: float,
     name: str = "map-student",
     card: dict[str, Any] | None = None,
+    show: Callable[[dict[str, Any], int], None] = lambda record, epochs: None,
 ) -> tuple[LocationEncoder, dict[str, Any]]:
     """Train a location encoder to point where the map encoder points: loss 1 - cosine.
 
@@ -78,6 +80,7 @@ def distill(
         ground_m: ground width of the map encoder's crops, meters: sets waves, blocks and rings.
         name: of the student.
         card: facts to keep with it, JSON.
+        show: called with the record of each epoch, ``epoch`` and ``loss``, and the number of epochs.
 
     Returns:
         The student, in evaluation mode, and figures on the held-out blocks, which are in its card too.
@@ -97,7 +100,7 @@ def distill(
     part = hold_out(region, (run.held_out_share,), seed=run.seed)
     train = np.flatnonzero(part == 0)
     student = student_for(embeddings.shape[1], run, ground_m=ground_m, name=name)
-    final = _fit(student, places[train], embeddings[train], run)
+    final = _fit(student, places[train], embeddings[train], run, show)
     report = {
         "places": {"training": len(train), "held_out": int((part == 1).sum())},
         "training_loss": final,
@@ -139,7 +142,13 @@ def student_for(
     )
 
 
-def _fit(student: LocationEncoder, lonlat: _Floats, wanted: _Embeddings, run: DistillRun) -> float:
+def _fit(
+    student: LocationEncoder,
+    lonlat: _Floats,
+    wanted: _Embeddings,
+    run: DistillRun,
+    show: Callable[[dict[str, Any], int], None],
+) -> float:
     """Train in place; the mean loss of the last epoch."""
     optimizer = torch.optim.AdamW(
         student.network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay
@@ -164,6 +173,7 @@ def _fit(student: LocationEncoder, lonlat: _Floats, wanted: _Embeddings, run: Di
                 optimizer.step()
                 step += 1
                 losses.append(float(loss.detach()))
+            show({"epoch": epoch + 1, "loss": float(np.mean(losses))}, run.epochs)
     return float(np.mean(losses))
 
 

@@ -2,26 +2,16 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from map_fakes import Country, places_of
+from map_fakes import Country, CountryMosaic, places_of
 from program import Answer, run_program
 
 from placeprint.encoders.areas import Box
 from placeprint.encoders.map_learning.encoder import MapEncoder
 from placeprint.encoders.map_learning.settings import PRESETS, MapRun
 from placeprint.encoders.mosaics.mosaic import Mosaic
-
-BOX = Box(9.35, 46.95, 9.65, 47.25)
-
-
-class CountryMosaic(Country):
-    """The made-up country as a mosaic."""
-
-    bounds = BOX
-    about = SimpleNamespace(sources=("country",), credit=("© nobody",))
 
 
 @pytest.fixture(autouse=True)
@@ -111,8 +101,8 @@ def test_what_cannot_be_is_said_without_a_traceback(tmp_path: Path, words: list[
 
 
 def test_drawn_places_lie_in_the_area() -> None:
-    from placeprint.api.train_maps import _opened, _places
+    from placeprint.api.map_places import opened_maps, places_of
 
-    source, box, _ = _opened([Path("a.tif")])
-    found = _places(source, box, "9.4,47.0,9.5,47.1", None, n=20, ground_m=500.0, seed=0)
+    source, box, _ = opened_maps([Path("a.tif")])
+    found = places_of(source, box, "9.4,47.0,9.5,47.1", None, n=20, ground_m=500.0, seed=0)
     assert Box(9.4, 47.0, 9.5, 47.1).contains(found).all() and np.unique(found, axis=0).shape == (20, 2)
