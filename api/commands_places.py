@@ -25,7 +25,12 @@ Mosaics = Annotated[
     list[Path] | None, typer.Option("--mosaic", "-m", help="A map to look at; several times for several.")
 ]
 MapEncoderFile = Annotated[
-    str | None, typer.Option("--encoder", help="Map encoder: placeprint-map-v1 or FILE.safetensors.")
+    str | None,
+    typer.Option(
+        "--encoder",
+        help="Map encoder: placeprint-streets-v1, placeprint-regions-v1 or FILE.safetensors; by default "
+        "what fits the finest zoom of the maps.",
+    ),
 ]
 StudentFile = Annotated[
     str | None,
@@ -53,7 +58,7 @@ def build(
     """Embed places of a map into a gallery. The same command resumes after an interruption.
 
     Without --area, --box, --list and --of: a grid all over the maps. Places of which the maps know too
-    little are left out and counted. Without --mosaic the --student alone embeds coordinates.
+    little are left out and counted. Without --mosaic a student embeds coordinates alone.
 
     Examples:
       placeprint places build --gallery li --mosaic li.tif --spacing 500m

@@ -1,7 +1,12 @@
 """Map encoders by name, and their students, which need no map.
 
-- ``placeprint-map-v1``: ours, shipped with the package; its student is ``placeprint-map-location-v1``;
-- a file that `MapEncoder.save` wrote, or for a student `LocationEncoder.save`.
+Shipped with the package:
+
+- ``placeprint-streets-v1``: looks at 500 m of a street map (OpenStreetMap);
+- ``placeprint-regions-v1``: looks at 40 km of a regional map (Natural Earth, places, boundaries);
+- ``placeprint-regions-location-v1``: its student, for any place on Earth.
+
+Beside them any file that `MapEncoder.save` wrote, or for a student `LocationEncoder.save`.
 """
 
 from pathlib import Path
@@ -12,21 +17,29 @@ from .fingerprint import Fingerprint
 from .location import LocationEncoder
 from .map_learning.encoder import MapEncoder
 
-DEFAULT = "placeprint-map-v1"
-STUDENT = "placeprint-map-location-v1"
+STREETS, REGIONS = "placeprint-streets-v1", "placeprint-regions-v1"
+STUDENT = "placeprint-regions-location-v1"
+STREET_ZOOM = 13
+"""From this zoom on, 19 m a pixel at the equator, a map shows streets."""
+
 DEFAULT_GROUND_M = 800.0
 
 _HERE = Path(__file__).parent
 
 
-def load_map_encoder(name: str | Path = DEFAULT) -> MapEncoder:
+def encoder_for(finest_zoom: int) -> str:
+    """Name of the shipped encoder that looks at maps with such a finest level."""
+    return STREETS if finest_zoom >= STREET_ZOOM else REGIONS
+
+
+def load_map_encoder(name: str | Path) -> MapEncoder:
     """Load a map encoder by its name or file; see the head of this file.
 
     Raises:
         UnknownEncoder: neither a name that is known nor a .safetensors file.
         WeightsUnavailable: no such file, a damaged one, or one of another kind.
     """
-    return MapEncoder.load(_file_of(name, DEFAULT, "map encoder", "placeprint train maps"))
+    return MapEncoder.load(_file_of(name, (STREETS, REGIONS), "map encoder", "placeprint train maps"))
 
 
 def load_map_student(name: str | Path = STUDENT) -> LocationEncoder:
@@ -37,14 +50,8 @@ def load_map_student(name: str | Path = STUDENT) -> LocationEncoder:
         WeightsUnavailable: no such file, a damaged one, or one of another kind.
     """
     return LocationEncoder.load(
-        _file_of(name, STUDENT, "student of a map encoder", "encoders.map_learning.distill")
+        _file_of(name, (STUDENT,), "student of a map encoder", "placeprint train map-student")
     )
-
-
-def shipped_student() -> Path | None:
-    """The file of the student of `DEFAULT`; None where the package came without it."""
-    path = _HERE / f"{STUDENT}.safetensors"
-    return path if path.is_file() else None
 
 
 def student_fingerprint(student: LocationEncoder) -> Fingerprint:
@@ -69,14 +76,14 @@ def ground_m_of(student: LocationEncoder) -> float:
         return DEFAULT_GROUND_M
 
 
-def _file_of(name: str | Path, shipped: str, what: str, remedy: str) -> Path:
-    if str(name) == shipped:
-        path = _HERE / f"{shipped}.safetensors"
+def _file_of(name: str | Path, shipped: tuple[str, ...], what: str, remedy: str) -> Path:
+    if str(name) in shipped:
+        path = _HERE / f"{name}.safetensors"
         if not path.is_file():
             raise WeightsUnavailable(
-                f"{shipped}: this package came without its weights; name a file of your own, made by {remedy}"
+                f"{name}: this package came without its weights; name a file of your own, made by `{remedy}`"
             )
         return path
     if str(name).endswith(".safetensors"):
         return Path(name)
-    raise UnknownEncoder(f"no {what} {str(name)!r}; there are {shipped} and FILE.safetensors")
+    raise UnknownEncoder(f"no {what} {str(name)!r}; there are {', '.join(shipped)} and FILE.safetensors")

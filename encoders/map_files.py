@@ -56,6 +56,11 @@ class MapFiles:
         return tuple(one.bounds for one in self._mosaics)
 
     @property
+    def finest_zoom(self) -> int:
+        """Of the finest level that any of them has."""
+        return max(one.zooms[-1] for one in self._mosaics)
+
+    @property
     def facts(self) -> list[dict[str, Any]]:
         """Box, date and sources of each mosaic, as JSON."""
         return [

@@ -74,7 +74,8 @@ def run_student(
     embeddings = _looked_at(encoder, source, places, out / "embeddings.safetensors", looked)
     about = {
         "ground_m": encoder.config.ground_m,
-        "teacher": {"name": encoder.name, "fingerprint": encoder.fingerprint.id},
+        "teacher": encoder.fingerprint.id,
+        "teacher_name": encoder.name,
         "source": dict(facts or {}),
     }
     student, figures = distill(
@@ -118,7 +119,7 @@ def card(report: Mapping[str, Any], lonlat: NDArray[np.float64], run: DistillRun
         "Method: a location encoder that points where the map encoder points, loss 1 - cosine. It needs no "
         "map when it is asked, and has not seen the map of a place that it was not taught.",
         "",
-        f"Teacher: {report['teacher']['name']} ({report['teacher']['fingerprint']}), which looks at crops "
+        f"Teacher: {report['teacher_name']} ({report['teacher']}), which looks at crops "
         f"{report['ground_m']:g} m wide.",
         "",
         f"Training data: its embeddings at {report['places']['training']:,} places, lon {lon.min():.2f} to "

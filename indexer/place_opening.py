@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..encoders.errors import UnreadableSource, WeightsUnavailable
-from ..encoders.map_catalog import DEFAULT, ground_m_of, load_map_encoder, load_map_student
+from ..encoders.map_catalog import STUDENT, encoder_for, ground_m_of, load_map_encoder, load_map_student
 from ..encoders.map_files import MapFiles
 from .gallery import Gallery
 from .gallery_files import gallery_config, gallery_folder
@@ -110,30 +110,28 @@ def new_embedder(
     """What is to embed the places of a new gallery, and its card.
 
     Args:
-        mosaics: the maps; none of them, and the student makes the gallery.
-        encoder: name or file of the map encoder; ours by default.
-        student: name or file of its student.
+        mosaics: the maps; without any a student embeds coordinates alone.
+        encoder: name or file of the map encoder; by default ours for maps of such a zoom.
+        student: name or file of its student; without maps ours by default.
 
     Raises:
         UnreadableSource: a map that cannot be read.
         WeightsUnavailable: weights that are not there.
         UnknownEncoder: a name that nobody has.
     """
-    learned = load_map_student(student) if student is not None else None
     if not mosaics:
-        if learned is None or student is None:
-            raise UnreadableSource(
-                "no map to look at: name one or several with --mosaic FILE (made by `placeprint mosaic "
-                "build`), or with --student FILE a student, which needs none"
-            )
+        name = str(_named(student or STUDENT))
+        learned = load_map_student(name)
         ground_m = ground_m_of(learned)
-        card = PlaceCard(made_by="student", encoder=str(_named(student)), ground_m=ground_m)
+        card = PlaceCard(made_by="student", encoder=name, ground_m=ground_m)
         return PlaceEmbedder(None, None, learned, ground_m), card
     maps = MapFiles.open(mosaics)
-    loaded = load_map_encoder(encoder if encoder is not None else DEFAULT)
-    opened = PlaceEmbedder(loaded, maps, learned, loaded.config.ground_m)
+    name = str(_named(encoder or encoder_for(maps.finest_zoom)))
+    loaded = load_map_encoder(name)
+    opened = PlaceEmbedder(
+        loaded, maps, None if student is None else load_map_student(student), loaded.config.ground_m
+    )
     check_student(opened)
-    name = str(_named(encoder)) if encoder is not None else DEFAULT
     return opened, PlaceCard(
         made_by="map",
         encoder=name,

@@ -61,7 +61,6 @@ class MapLosses:
     parts: dict[str, Tensor]  # before any weight, without gradients
     distillation: Distillation
     embedding: Tensor  # of the teacher's first global view, (B, D)
-    named: Tensor  # output that the teacher prefers for it, (B,)
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,12 @@ class MapModel(nn.Module):
         self.run, self.n_classes = run, n_classes
         self.student = Branch(run, n_classes)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        assert run.centering is not None  # resolved
         self.dino = DinoLoss(
-            run.n_out, student_temperature=run.student_temperature, center_momentum=run.center_momentum
+            run.n_out,
+            centering=run.centering,
+            student_temperature=run.student_temperature,
+            center_momentum=run.center_momentum,
         )
         self.geo = geo
         n_channels = n_classes if run.reconstruction_loss == "classes" else 3
@@ -143,7 +146,6 @@ class MapModel(nn.Module):
             {name: loss.detach() for name, loss in parts.items()},
             distillation,
             teacher.embedding[0],
-            self.dino.center(teacher.logits[0]).argmax(dim=-1),
         )
 
     def _auxiliary(

@@ -18,6 +18,7 @@ PriceLoss = Literal["huber", "squared"]
 DensityLoss = Literal["coral", "soft-bins", "cross-entropy"]
 PositionLoss = Literal["sphere", "degrees"]
 ReconstructionLoss = Literal["classes", "colors"]
+Centering = Literal["mean", "sinkhorn"]
 Weighting = Literal["running-mean", "log-variance", "equal"]
 
 
@@ -54,6 +55,7 @@ class MapRun:
     teacher_temperature: float = 0.05
     teacher_warm_up: float = 0.3  # share of the run over which the teacher's temperature rises
     teacher_momentum: float = 0.99  # at step 0; rises to 1 along a cosine
+    centering: Centering | None = None  # of the teacher's logits
     center_momentum: float = 0.9
     frozen_epochs: int = 1  # for which the last layer of the head does not learn
 
@@ -204,6 +206,7 @@ def _require(is_met: bool, name: str, run: MapRun, expected: str) -> None:
 
 _FORMS: dict[str, dict[str, Any]] = {
     "ours": {
+        "centering": "sinkhorn",
         "weighting": "running-mean",
         "price_loss": "huber",
         "density_loss": "coral",
@@ -215,6 +218,7 @@ _FORMS: dict[str, dict[str, Any]] = {
         "cluster_teacher_temperature": 0.05,
     },
     "paper": {
+        "centering": "mean",
         "weighting": "equal",
         "price_loss": "squared",
         "density_loss": "cross-entropy",

@@ -189,7 +189,7 @@ class MapTrainer:
             figures |= {"batch_entropy": signs.batch_entropy}
             for name, value in figures.items():
                 sums[name] += value
-            named.append(losses.named)
+            named.append(losses.distillation.named)
         self.progress.epoch += 1
         record: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         record |= {name: value / self.epoch_steps for name, value in sums.items()}

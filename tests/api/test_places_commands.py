@@ -120,7 +120,7 @@ def test_beyond_the_map_a_student_guesses_and_says_so(folder: Path) -> None:
         (("build", "-g", "new"), 2, "--mosaic FILE"),
         (("build", "-g", "new", "-m", "no.tif", "--encoder", "encoder.safetensors"), 1, "no such file"),
         (("build", "-g", "new", "-m", "city.tif", "--encoder", "no.safetensors"), 1, "no.safetensors"),
-        (("build", "-g", "new", "-m", "city.tif", "--encoder", "mine"), 2, "placeprint-map-v1"),
+        (("build", "-g", "new", "-m", "city.tif", "--encoder", "mine"), 2, "placeprint-streets-v1"),
         (("build", "-g", "new", *MAPS, "--box", "1,2,3"), 2, "W,S,E,N"),
         (("build", "-g", "new", *MAPS, "--box", "1,2,3,4", "--of", "city"), 2, "give one of them"),
         (("build", "-g", "new", *MAPS, "--of", "new"), 2, "gallery of their own"),

@@ -12,7 +12,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from placeprint.encoders.dino import Center, DinoHead, DinoLoss, distill_views, follow, koleo, rank_me
+from placeprint.encoders.dino import (
+    Center,
+    DinoHead,
+    DinoLoss,
+    distill_views,
+    follow,
+    koleo,
+    rank_me,
+    sinkhorn,
+)
 
 
 def log_p(*rows: list[float]) -> torch.Tensor:
@@ -73,6 +82,43 @@ def test_the_center_is_a_running_mean_that_evaluation_leaves_alone() -> None:
     torch.testing.assert_close(loss.center.mean, torch.full((3,), 0.38))
     loss.eval()(torch.zeros(2, 1, 3), teacher, 0.05)
     torch.testing.assert_close(loss.center.mean, torch.full((3,), 0.38))
+
+
+def test_sinkhorn_uses_every_output_alike_and_sums_to_one() -> None:
+    logits = torch.randn(64, 8) + torch.tensor([9.0, *[0.0] * 7])  # all prefer the first
+    found = sinkhorn(logits / 0.5, n_rounds=50)
+    torch.testing.assert_close(found.sum(1), torch.ones(64))
+    torch.testing.assert_close(found.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
+    few = sinkhorn(logits / 0.5)
+    assert float((few.sum(0) / 8.0 - 1.0).abs().max()) < 0.3  # three rounds come near it
+
+
+def test_sinkhorn_gives_equal_samples_equal_outputs_at_any_temperature() -> None:
+    logits = torch.randn(4, 6)[[0, 0, 1, 1, 2, 3]]
+    for temperature in (1.0, 0.04, 1e-4):
+        found = sinkhorn(logits / temperature)
+        assert torch.isfinite(found).all()
+        torch.testing.assert_close(found[0], found[1])
+        torch.testing.assert_close(found[2], found[3])
+
+
+def test_sinkhorn_keeps_who_prefers_what() -> None:
+    """By hand: of two samples that prefer output 0, the one that prefers it less gets the other."""
+    logits = torch.tensor([[4.0, 0.0], [3.0, 2.0]])
+    found = sinkhorn(logits, n_rounds=200)
+    # Scaling keeps the odds ratio, e^(4 - 0 - 3 + 2) = e^3, and doubly stochastic it is x² / (1 - x)² = e^3.
+    x = math.exp(1.5) / (1.0 + math.exp(1.5))
+    torch.testing.assert_close(found, torch.tensor([[x, 1 - x], [1 - x, x]]), rtol=1e-3, atol=1e-3)
+
+
+def test_the_loss_scales_both_teacher_views_together_and_leaves_the_center_alone() -> None:
+    loss = DinoLoss(5, centering="sinkhorn", student_temperature=0.1)
+    student, teacher = torch.randn(3, 4, 5), torch.randn(2, 4, 5)
+    targets = sinkhorn(teacher.flatten(0, 1) / 0.05).unflatten(0, (2, 4))
+    found, wanted = loss(student, teacher, 0.05), distill_views(torch.log_softmax(student / 0.1, -1), targets)
+    torch.testing.assert_close(found.loss, wanted.loss)
+    torch.testing.assert_close(found.named, targets[0].argmax(-1))
+    assert not loss.center.mean.any()
 
 
 def test_a_center_takes_away_what_all_samples_share() -> None:

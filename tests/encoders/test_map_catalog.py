@@ -9,10 +9,12 @@ from map_gallery_fakes import CENTER, GROUND_M, make_maps, map_encoder, student_
 from placeprint.encoders import map_catalog
 from placeprint.encoders.errors import InvalidOption, UnknownEncoder, UnreadableSource, WeightsUnavailable
 from placeprint.encoders.map_catalog import (
+    REGIONS,
+    STREETS,
+    encoder_for,
     ground_m_of,
     load_map_encoder,
     load_map_student,
-    shipped_student,
     student_fingerprint,
 )
 from placeprint.encoders.map_files import MapFiles
@@ -31,7 +33,7 @@ def test_files_are_loaded(folder: Path) -> None:
     assert student_fingerprint(student).id == student_fingerprint(student_of(encoder)).id
     with pytest.raises(WeightsUnavailable):
         load_map_encoder(folder / "student.safetensors")
-    with pytest.raises(UnknownEncoder, match="placeprint-map-v1"):
+    with pytest.raises(UnknownEncoder, match="placeprint-streets-v1"):
         load_map_encoder("mine")
 
 
@@ -47,13 +49,16 @@ def test_shipped_ones_are_named_where_they_are_missing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(map_catalog, "_HERE", tmp_path)
-    assert shipped_student() is None
-    with pytest.raises(WeightsUnavailable, match="placeprint-map-v1: this package came without"):
-        load_map_encoder()
-    for name in ("encoder", "student"):
-        (folder / f"{name}.safetensors").read_bytes()
-    (tmp_path / "placeprint-map-v1.safetensors").write_bytes((folder / "encoder.safetensors").read_bytes())
-    assert load_map_encoder().name == "city"
+    with pytest.raises(WeightsUnavailable, match="placeprint-streets-v1: this package came without"):
+        load_map_encoder(STREETS)
+    with pytest.raises(WeightsUnavailable, match="placeprint-regions-location-v1: this package came without"):
+        load_map_student()
+    (tmp_path / f"{REGIONS}.safetensors").write_bytes((folder / "encoder.safetensors").read_bytes())
+    assert load_map_encoder(REGIONS).name == "city"
+
+
+def test_a_map_is_looked_at_by_what_knows_its_scale() -> None:
+    assert [encoder_for(zoom) for zoom in (8, 12, 13, 17)] == [REGIONS, REGIONS, STREETS, STREETS]
 
 
 def test_maps_know_where_they_have_data(folder: Path) -> None:
