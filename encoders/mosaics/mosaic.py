@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from ..areas import Box
 from ..errors import InvalidOption
@@ -24,6 +25,11 @@ from .storage import About, Page, read_pages
 _Ids = NDArray[np.uint8]
 
 
+_UNIT = float(1 << BITS)
+_MAX_BLOCK = 4
+"""Sides of a block in those of its view; beyond it copying takes longer than looking up."""
+
+
 class Level:
     """One zoom of a mosaic: its pixels and their place in the world."""
 
@@ -34,43 +40,52 @@ class Level:
 
     def take(self, cut: Cut, out: _Ids) -> None:
         """Fill views (B, px, px) with the pixels a cut asks for."""
-        flat = self.pixels.reshape(-1)
-        top, bottom, left, right = cut.extent()
-        is_inside = (top >= 0) & (left >= 0) & (right < self.window.width) & (bottom < self.window.height)
-        # Then rows and columns are chosen apart, four times as fast.
-        is_straight = np.array(
-            [not (a.any() or b.any()) for a, b in zip(cut.x_down, cut.y_right, strict=True)]
-        )
-        row = np.empty(out.shape[1:], np.int64)
-        column = np.empty_like(row)
-        # One view at a time: its 800 kB of indices stay in the cache, those of a batch would not.
+        px = out.shape[1]
+        top, bottom, left, right = cut.extent(px)
+        # Columns go on around the globe; most levels do not.
+        side = world_px(self.zoom)
+        is_wrapped = ((left < 0) & (left + side < self.window.width)) | (right >= side)
+        top, bottom = np.maximum(top, 0), np.minimum(bottom + 1, self.window.height)
+        left, right = np.maximum(left, 0), np.minimum(right + 1, self.window.width)
+        is_empty = (top >= bottom) | (left >= right) | ~cut.is_known
+        # Pillow copies the block that a view lies in, and counts in 32 bits.
+        is_small = np.maximum(bottom - top, right - left) <= _MAX_BLOCK * px
+        is_small &= np.maximum(bottom - top, right - left) < 2**14
         for b in range(len(cut)):
-            if not cut.is_known[b]:
+            if is_wrapped[b] or (not is_small[b] and not is_empty[b]):
+                out[b] = self._gathered(cut, b, px) if cut.is_known[b] else NODATA
+            elif is_empty[b]:
                 out[b] = NODATA
-                continue
-            if is_inside[b] and is_straight[b]:
-                rows = (cut.y[b] + cut.y_down[b]) >> BITS
-                columns = ((cut.x[b] + cut.x_right[b]) >> BITS) - left[b]
-                out[b] = self.pixels[:, left[b] : right[b] + 1][rows][:, columns]
-                continue
-            np.add(cut.y[b] + cut.y_down[b][:, None], cut.y_right[b], out=row)
-            np.add(cut.x[b] + cut.x_down[b][:, None], cut.x_right[b], out=column)
-            row >>= BITS
-            column >>= BITS
-            if is_inside[b]:
-                row *= self.window.width
-                row += column
-                np.take(flat, row, out=out[b], mode="clip")  # without a buffer; all are in range
             else:
-                out[b] = self._partly(flat, row, column)
+                block = self.pixels[top[b] : bottom[b], left[b] : right[b]]
+                out[b] = _transformed(block, cut, b, px, (int(top[b]), int(left[b])))
 
-    def _partly(self, flat: _Ids, row: NDArray[np.int64], column: NDArray[np.int64]) -> _Ids:
-        """A view that reaches over the rim; columns go on around the globe."""
-        column = column % world_px(self.zoom)
+    def _gathered(self, cut: Cut, b: int, px: int) -> _Ids:
+        """A view by the row and column of each pixel: over the antimeridian, or from far apart."""
+        at = np.arange(px)
+        row = (cut.y[b] + cut.y_down[b] * at[:, None] + cut.y_right[b] * at) >> BITS
+        column = (cut.x[b] + cut.x_down[b] * at[:, None] + cut.x_right[b] * at) >> BITS
+        column %= world_px(self.zoom)
         known = (row >= 0) & (row < self.window.height) & (column < self.window.width)
         found: _Ids = np.full(row.shape, NODATA, np.uint8)
-        found[known] = flat[row[known] * self.window.width + column[known]]
+        found[known] = self.pixels[row[known], column[known]]
         return found
+
+
+def _transformed(block: _Ids, cut: Cut, b: int, px: int, corner: tuple[int, int]) -> _Ids:
+    """A view by Pillow, from the block of pixels it lies in, whose first row and column are given.
+
+    Pillow's nearest neighbors are the integer arithmetic of `cut`: it rounds its six numbers to 2^-16,
+    which they are multiples of. Twice to three times as fast as indices in numpy. It adds half a pixel
+    to where it asks, which is taken off before. What lies outside the block is 0, `NODATA`.
+    """
+    x, y = int(cut.x[b]) - (corner[1] << BITS), int(cut.y[b]) - (corner[0] << BITS)
+    a, d = int(cut.x_right[b]), int(cut.y_right[b])
+    c, e = int(cut.x_down[b]), int(cut.y_down[b])
+    numbers = (a, c, x - (a + c) / 2.0, d, e, y - (d + e) / 2.0)
+    asked = tuple(number / _UNIT for number in numbers)
+    view = Image.fromarray(block).transform((px, px), Image.Transform.AFFINE, asked, Image.Resampling.NEAREST)
+    return np.asarray(view)
 
 
 class Mosaic:

@@ -37,18 +37,20 @@ class TorchMosaic:
         out = torch.empty((n, px, px), dtype=torch.uint8, device=self.device)
         for number, rows, cut in cuts:
             level = self.mosaic.levels[number]
-            out[torch.from_numpy(rows).to(self.device)] = self._take(level, self._flat[number], cut)
+            out[torch.from_numpy(rows).to(self.device)] = self._take(level, self._flat[number], cut, px)
         return out
 
-    def _take(self, level: Level, flat: Tensor, cut: Cut) -> Tensor:
+    def _take(self, level: Level, flat: Tensor, cut: Cut, px: int) -> Tensor:
         """The views of one cut, (B, px, px)."""
         on = {name: torch.from_numpy(value).to(self.device) for name, value in vars(cut).items()}
-        row = (on["y"][:, None, None] + on["y_down"][:, :, None] + on["y_right"][:, None, :]) >> BITS
-        column = (on["x"][:, None, None] + on["x_down"][:, :, None] + on["x_right"][:, None, :]) >> BITS
+        at = torch.arange(px, device=self.device)
+        on = {name: value[:, None, None] for name, value in on.items()}
+        row = (on["y"] + on["y_down"] * at[:, None] + on["y_right"] * at) >> BITS
+        column = (on["x"] + on["x_down"] * at[:, None] + on["x_right"] * at) >> BITS
         column = torch.where(
             (column < 0) | (column >= level.window.width), column.remainder(world_px(level.zoom)), column
         )
         known = (row >= 0) & (row < level.window.height) & (column < level.window.width)
-        known &= on["is_known"][:, None, None]
+        known &= on["is_known"]
         index = torch.where(known, row * level.window.width + column, 0)
         return torch.where(known, flat[index], NODATA)

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/map_crops.py [REGION.osm.pbf] --n 40 --out map_crops.json
 
-Views of 224 px, 435 m wide, around random places. `mosaic` cuts them turned by any angle and of widths
+Views of 224 px (`--px`), 435 m wide, around random places. `mosaic` cuts them turned by any angle and of widths
 0.6 to 1.6 times that; `mosaic, straight` does not turn them. The others draw each view with
 `rasterio.features.rasterize`, with Pillow, and with geopandas on matplotlib (Agg), straight and of one width,
 which is the easiest case; their lines are widened and their shapes indexed before the clock runs. Each
@@ -41,11 +41,11 @@ from placeprint.encoders.mosaics.styles import STYLES
 from placeprint.encoders.mosaics.synthetic_city import synthetic_city
 
 matplotlib.use("Agg")
-PX, GROUND_M, ZOOM, ROUNDS = 224, 435.0, 16, 5
+GROUND_M, ZOOM, ROUNDS = 435.0, 16, 5
 Views = Callable[[NDArray[np.float64]], Any]
 
 
-def peers(layer: Layer) -> dict[str, Views]:
+def peers(layer: Layer, px: int) -> dict[str, Views]:
     """Those who draw each view anew, on shapes made ready."""
     polygons, ids = shapes_at(layer, ZOOM)
     order = np.argsort(ids, kind="stable")
@@ -54,9 +54,9 @@ def peers(layer: Layer) -> dict[str, Views]:
     colors = STYLES["plain"][ids] / 255.0
 
     def corner(point: NDArray[np.float64]) -> tuple[float, float, float, NDArray[np.intp]]:
-        step = GROUND_M / PX / float(ground_m_per_px(point[1], ZOOM))
-        x, y = to_world(point, ZOOM) - step * PX / 2.0
-        return x, y, step, np.sort(tree.query(shapely.box(x, y, x + step * PX, y + step * PX)))
+        step = GROUND_M / px / float(ground_m_per_px(point[1], ZOOM))
+        x, y = to_world(point, ZOOM) - step * px / 2.0
+        return x, y, step, np.sort(tree.query(shapely.box(x, y, x + step * px, y + step * px)))
 
     def gdal(points: NDArray[np.float64]) -> None:
         for point in points:
@@ -64,12 +64,12 @@ def peers(layer: Layer) -> dict[str, Views]:
             if len(rows):
                 pairs = zip(polygons[rows], ids[rows].tolist(), strict=True)
                 at = Affine(step, 0.0, x, 0.0, step, y)
-                rasterio.features.rasterize(pairs, (PX, PX), transform=at, dtype="uint8")
+                rasterio.features.rasterize(pairs, (px, px), transform=at, dtype="uint8")
 
     def pillow(points: NDArray[np.float64]) -> None:
         for point in points:
             x, y, step, rows = corner(point)
-            image = Image.new("L", (PX, PX))
+            image = Image.new("L", (px, px))
             draw = ImageDraw.Draw(image)
             for row in rows:
                 rings = shapely.get_rings(polygons[row])
@@ -88,11 +88,11 @@ def peers(layer: Layer) -> dict[str, Views]:
 
         for point in points:
             x, y, step, rows = corner(point)
-            figure = Figure(figsize=(PX / 100.0, PX / 100.0), dpi=100)
+            figure = Figure(figsize=(px / 100.0, px / 100.0), dpi=100)
             axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
             if len(rows):
                 geopandas.GeoSeries(list(polygons[rows])).plot(ax=axes, color=colors[rows], aspect=None)
-            axes.set(xlim=(x, x + step * PX), ylim=(y + step * PX, y))
+            axes.set(xlim=(x, x + step * px), ylim=(y + step * px, y))
             axes.set_axis_off()
             figure.savefig(io.BytesIO(), format="raw")
 
@@ -105,7 +105,9 @@ def main() -> None:
     parser.add_argument("extract", type=Path, nargs="?")
     parser.add_argument("--n", type=int, default=40, help="views of a round; 25 times as many of ours")
     parser.add_argument("--out", type=Path, default=Path("map_crops.json"))
+    parser.add_argument("--px", type=int, default=224, help="side of the views; encoders are trained on 64")
     asked = parser.parse_args()
+    px = asked.px
     layer = read_layer(asked.extract) if asked.extract else synthetic_city(9.5, 47.1)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,12 +118,12 @@ def main() -> None:
 
     def turned(points: NDArray[np.float64]) -> Any:
         width = GROUND_M * rng.uniform(0.6, 1.6, len(points))
-        return mosaic.crops(points, ground_m=width, angle_rad=rng.uniform(0.0, 6.3, len(points)), px=PX)
+        return mosaic.crops(points, ground_m=width, angle_rad=rng.uniform(0.0, 6.3, len(points)), px=px)
 
     views: dict[str, Views] = {
         "mosaic": turned,
-        "mosaic, straight": lambda points: mosaic.crops(points, ground_m=GROUND_M, px=PX),
-        **peers(layer),
+        "mosaic, straight": lambda points: mosaic.crops(points, ground_m=GROUND_M, px=px),
+        **peers(layer, px),
     }
     west, south, east, north = layer.coverage
     rates: dict[str, list[float]] = {name: [] for name in views}
@@ -139,7 +141,7 @@ def main() -> None:
         rates["entropy"].append(len(cut) / (time.process_time() - began))
     others = np.array([rates[name] for name in views if not name.startswith("mosaic")])
     facts = {
-        "source": layer.name, "parts": len(layer), "px": PX, "ground_m": GROUND_M, "build_cpu_s": build_s,
+        "source": layer.name, "parts": len(layer), "px": px, "ground_m": GROUND_M, "build_cpu_s": build_s,
         "machine": platform.processor(),
         "views_per_cpu_s": {name: float(np.median(rate)) for name, rate in rates.items()},
         "times_the_best_other": {
@@ -148,7 +150,7 @@ def main() -> None:
         },
     }  # fmt: skip
     asked.out.write_text(json.dumps(facts, indent=1))
-    table = Table("views by", "per CPU second", "mosaic is", title=f"{layer.name}: views of {PX} px")
+    table = Table("views by", "per CPU second", "mosaic is", title=f"{layer.name}: views of {px} px")
     for name, rate in rates.items():
         ratio = float(np.median(np.array(rates["mosaic"]) / np.array(rate)))
         table.add_row(name, f"{np.median(rate):,.1f}", f"{ratio:,.1f} ×")
