@@ -2,8 +2,8 @@
 
     python tests/benchmarks/map_crops.py [REGION.osm.pbf] --n 40 --out map_crops.json
 
-Views of 224 px (`--px`), 435 m wide, around random places. `mosaic` cuts them turned by any angle and of widths
-0.6 to 1.6 times that; `mosaic, straight` does not turn them. The others draw each view with
+Views of 224 px (`--px`), 435 m wide, around random places. `mosaic` cuts them turned by any angle and of
+widths 0.6 to 1.6 times that; `mosaic, straight` does not turn them. The others draw each view with
 `rasterio.features.rasterize`, with Pillow, and with geopandas on matplotlib (Agg), straight and of one width,
 which is the easiest case; their lines are widened and their shapes indexed before the clock runs. Each
 round gives everybody the same places in turn; figures are views a second of processor time of one thread, in
