@@ -6,6 +6,7 @@ PHOTOS ?=
 ENCODER ?=
 WEIGHTS ?=
 GALLERY ?= demo
+PORT ?=
 
 .PHONY: install demo test lint types web web-test serve openapi audit bench lock wheel clean
 
@@ -56,8 +57,8 @@ web-test: web
 serve: install web
 	@if [ -z "$$PLACEPRINT_HOME" ]; then \
 		export PLACEPRINT_HOME=demo/home PLACEPRINT_PRECISION="$${PLACEPRINT_PRECISION:-exact}"; \
-		test -d demo/home || $(MAKE) --no-print-directory demo; fi; \
-	$(VENV)/bin/placeprint serve --gallery $(GALLERY)
+		test -f demo/report.html || $(MAKE) --no-print-directory demo; fi; \
+	$(VENV)/bin/placeprint serve --gallery $(GALLERY) $(if $(PORT),--port $(PORT))
 
 openapi: install
 	@$(PYTHON) -m placeprint.api.openapi > api/openapi.json

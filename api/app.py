@@ -204,4 +204,6 @@ class _AnnouncedServer(uvicorn.Server):
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         names = ", ".join(service.galleries) or "no gallery yet"
         cap = service.settings.precision
-        print(f"{names} at {url}, places told to: {cap} (PLACEPRINT_PRECISION)", flush=True)
+        print(
+            f"{names} at {url}  (Ctrl-C stops; places are told: {cap}, see PLACEPRINT_PRECISION)", flush=True
+        )

@@ -89,9 +89,11 @@ def build(
     as_json = as_json or not console.out.is_terminal
     # Read before the gallery is made: a wrong file leaves no empty one behind.
     places = None if not asked else _wanted(area, box, list_file, of, spacing_m)
+    if places is not None and not len(places) and (area or box):
+        raise typer.BadParameter(f"no place of a grid of {spacing} lies in there; a finer --spacing has some")
     opened, embedder = open_or_make(gallery, mosaics=mosaic or (), encoder=encoder, student=student)
     with opened:
-        places = places or _all_over(embedder, spacing_m)
+        places = places if places is not None else _all_over(embedder, spacing_m)
         try:
             with _progress(as_json=as_json) as progress:
                 report = build_places(

@@ -1,5 +1,7 @@
 """The verbs of the service: serve, and keys for those who may ask it."""
 
+import errno
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,14 +29,30 @@ def serve(
 
     Example: placeprint serve --gallery trips
     """
-    from .app import run_server
-    from .serving.service_settings import InvalidSettings
+    from .serving.service_settings import InvalidSettings, read_settings
 
-    given: dict[str, Any] = {"galleries": gallery, "host": host, "port": port}
+    options: dict[str, Any] = {"galleries": gallery, "host": host, "port": port}
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        run_server(config, **{name: value for name, value in given.items() if value is not None})
+        settings = read_settings(config, **given)
+        _require_free(settings.host, settings.port)
+        from .app import run_server  # loads torch, which takes seconds
+
+        run_server(config, **given)
     except InvalidSettings as error:
         fail(str(error), WRONG_USAGE)
+
+
+def _require_free(host: str, port: int) -> None:
+    """See that nobody else listens there, before models are loaded."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                fail(f"port {port} is taken by another program; choose one with --port N, or --port 0")
+            fail(f"cannot listen at {host} port {port}: {error.strerror}; choose others with --host, --port")
 
 
 @keys_app.command("create")

@@ -62,9 +62,14 @@ def places_of(
     boxes: list[Box] = [one for one, _ in source.sources]
     shares = np.array([one.area_km2 for one in boxes])
     counts = np.maximum(1, np.round(draw.pop("n") * shares / shares.sum()).astype(int))
-    return np.concatenate(
-        [places_in(source, one, n, **draw) for one, n in zip(boxes, counts.tolist(), strict=True)]
-    )
+    width, seed = draw["ground_m"], draw["seed"]
+    drawn = [
+        places_in(own, box, n, ground_m=width, seed=seed + number)
+        for number, ((box, own), n) in enumerate(zip(source.sources, counts.tolist(), strict=True))
+    ]
+    # Where maps overlap, the first is looked at, and its places stand for the ground of both.
+    kept = [lonlat[source.owners(lonlat) == number] for number, lonlat in enumerate(drawn)]
+    return np.concatenate(kept)
 
 
 def _box(text: str) -> "Box":

@@ -1,5 +1,6 @@
 """``placeprint train maps``: a map encoder from mosaics, by self-distillation."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,8 +107,8 @@ def maps(
 def _require_device(device: str) -> None:
     import torch
 
-    if device.partition(":")[0] not in ("cpu", "cuda"):
-        raise typer.BadParameter(f"--device {device}: cpu or cuda")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(f"--device {device}: cpu or cuda, cuda:1 for the second")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise typer.BadParameter(f"--device {device}: torch sees no such device here; use --device cpu")
 

@@ -81,7 +81,8 @@ def _file_of(name: str | Path, shipped: tuple[str, ...], what: str, remedy: str)
         path = _HERE / f"{name}.safetensors"
         if not path.is_file():
             raise WeightsUnavailable(
-                f"{name}: this package came without its weights; name a file of your own, made by `{remedy}`"
+                f"{name}: this package came without its weights; make your own with `{remedy}`, and name its "
+                "file in the place of this one (--encoder or --student FILE.safetensors)"
             )
         return path
     if str(name).endswith(".safetensors"):

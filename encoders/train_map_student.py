@@ -68,7 +68,11 @@ def run_student(
         UnwritableFile: the folder is missing, full or not ours to write to.
     """
     places = as_lonlat(lonlat).reshape(-1, 2)
-    data = hashlib.sha256(np.ascontiguousarray(places).tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(places).tobytes())
+    some = places[:: max(1, len(places) // 64)]
+    # Embeddings of an interrupted run are gone on with: they must be of this map.
+    digest.update(source.crops(some, ground_m=encoder.config.ground_m, px=32).tobytes())
+    data = digest.hexdigest()
     identity = {"settings": asdict(run), "data": data, "model": encoder.fingerprint.id}
     claim(out, identity, {"places": len(places)}, is_resumed=is_resumed)
     embeddings = _looked_at(encoder, source, places, out / "embeddings.safetensors", looked)

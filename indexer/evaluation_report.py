@@ -205,7 +205,9 @@ class Evaluation:
         )
         if "ours" in self.area_km2:
             middle, most = np.quantile(self.area_km2["ours"], (0.5, 0.9))
-            lines.append(f"half of the truths lie in the likeliest {middle:,.0f} km², 90 % in {most:,.0f}")
+            lines.append(
+                f"half of the truths lie in the likeliest {middle:,.0f} km², 90 % in {most:,.0f} km²"
+            )
         if self.block_deg is not None:
             lines.append(f"groups are blocks of {self.block_deg:g}°, which nothing that judged them had seen")
         lines.append(f"abstained: {self.abstained.mean():.1%} of {len(self.group):,} photos")

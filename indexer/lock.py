@@ -74,7 +74,7 @@ class GalleryLock:
         except filelock.Timeout:
             raise GalleryLocked(
                 f"gallery {self._holder.parent.name!r} is in use by {self._describe()}. Wait until it has "
-                "finished, or stop it"
+                "finished, or stop it; a service answers over HTTP: its page, curl, placeprint.Client"
             ) from None
         if self._is_shared:
             return

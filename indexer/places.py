@@ -74,7 +74,7 @@ def build_places(
         for start in range(0, len(places), BATCH):
             rows = [places.record(row) for row in range(start, min(start + BATCH, len(places)))]
             due = [row for row in rows if _is_due(gallery, row, report)]
-            waiting += _looked_at(due, gallery, embedder, report)
+            waiting += _looked_at(due, gallery, embedder, report, are_alone=places.photos is None)
             if len(waiting) >= COMMIT:
                 _commit(gallery, waiting)
                 waiting = []
@@ -99,11 +99,11 @@ def _is_due(gallery: Gallery, row: Record, report: PlacesReport) -> bool:
 
 
 def _looked_at(
-    due: list[Record], gallery: Gallery, embedder: PlaceEmbedder, report: PlacesReport
+    due: list[Record], gallery: Gallery, embedder: PlaceEmbedder, report: PlacesReport, *, are_alone: bool
 ) -> list[Record]:
-    """Rows with their embeddings, without those that the map does not know."""
+    """Rows with their embeddings, without those that the map does not know; alone, or those of photos."""
     # The place of a photo may have changed; that of a place cannot, and only what is said of it is new.
-    retold = [row for row in due if row.key.startswith("place ") and gallery.state.is_known(row.sha256)]
+    retold = [row for row in due if are_alone and gallery.state.is_known(row.sha256)]
     ids = {row.id for row in retold}
     fresh = [row for row in due if row.id not in ids]
     report.n_retold += len(retold)

@@ -81,8 +81,6 @@ def likest(
     apart_m: float,
     is_thinned: bool = True,
     filter: Filter | None = None,
-    place_of: PlaceOf | None = None,
-    keep: Callable[[Photo], bool] = lambda photo: True,
 ) -> list[LikePlace]:
     """The k places most like an embedding that lie apart, most similar first.
 
@@ -95,21 +93,18 @@ def likest(
         apart_m: how far, meters; 0 for anywhere.
         is_thinned: whether answers also lie so far from each other.
         filter: which places may answer.
-        place_of: where a place is taken to lie; by default where it lies.
-        keep: a further condition.
 
     Raises:
         InvalidOption: k or a distance of no use.
     """
     if k < 1 or not 0.0 <= apart_m <= 20_040_000.0:
         raise InvalidOption(f"k={k}, apart by {apart_m:g} m: k is at least 1, and meters are not negative")
-    place_of = place_of or _where
     asked = np.concatenate([like.reshape(-1, 2), unlike.reshape(-1, 2)])
     depth = max(256, 8 * k)
     while True:
         page = gallery.nearest(embedding, depth, filter=filter)
-        some = [one for one in page if one.photo.is_placed and keep(one.photo)]
-        lonlat = np.array([place_of(one.photo) for one in some]).reshape(-1, 2)
+        some = [one for one in page if one.photo.is_placed]
+        lonlat = np.array([_where(one.photo) for one in some]).reshape(-1, 2)
         rows = _apart(lonlat, asked, k, apart_m / 1000.0, is_thinned=is_thinned)
         if len(rows) >= k or len(page) < depth or depth >= DEEPEST:
             return _told(some, lonlat, rows, like)

@@ -21,7 +21,7 @@ from ..serving.served_gallery import ServedGallery
 from ..serving.served_map import ServedMap
 from ..serving.service import Service
 from .json_bodies import JsonRoute
-from .opened import InGallery, Opened, looking
+from .opened import OfGallery, Opened, looking
 
 routes = APIRouter(
     prefix="/v1/galleries",
@@ -46,7 +46,7 @@ async def create_gallery(asked: GalleryIn, service: Opened) -> Any:
 
 
 @routes.get("/{gallery}", response_model=GalleryOut, dependencies=[Depends(reader), looking])
-async def describe_gallery(service: Opened, gallery: InGallery) -> Any:
+async def describe_gallery(service: Opened, gallery: OfGallery) -> Any:
     """A gallery."""
     return await _described(service, gallery)
 
@@ -54,7 +54,7 @@ async def describe_gallery(service: Opened, gallery: InGallery) -> Any:
 @routes.delete("/{gallery}", status_code=204, response_class=Response, dependencies=[Depends(admin)])
 async def delete_gallery(
     service: Opened,
-    gallery: InGallery,
+    gallery: OfGallery,
     confirm: Annotated[str, Query(max_length=63, description="The gallery's name once more")] = "",
 ) -> Response:
     """Delete a gallery with all that is known of its photos. The photos' own files stay."""
@@ -67,7 +67,7 @@ async def delete_gallery(
 @routes.get("/{gallery}/facets/{key}", response_model=FacetOut, dependencies=[Depends(reader), looking])
 async def facet(
     service: Opened,
-    gallery: InGallery,
+    gallery: OfGallery,
     key: str,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Any:

@@ -31,6 +31,19 @@ async def gallery_of(
         yield served
 
 
+# Let go when the route has its answer, not when the last byte has gone out: a reader may be slow.
+OfGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
+"""For routes that tell nothing of its content."""
+
+
+async def told_gallery(
+    gallery: Annotated[ServedGallery, Depends(gallery_of, scope="function")],
+) -> ServedGallery:
+    """The gallery of the path, where the operator lets its content be told."""
+    gallery.check_told()
+    return gallery
+
+
 async def _looking(request: Request) -> AsyncIterator[None]:
     """One of those who look at photos, of whom only so many may at a time; until the answer is there."""
     looks: Looks = request.app.state.looks
@@ -39,8 +52,7 @@ async def _looking(request: Request) -> AsyncIterator[None]:
 
 
 looking = Depends(_looking, scope="function")
-# Let go when the route has its answer, not when the last byte has gone out: a reader may be slow.
-InGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
+InGallery = Annotated[ServedGallery, Depends(told_gallery, scope="function")]
 PhotoId = Annotated[
     str,
     Path(

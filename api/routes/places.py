@@ -7,10 +7,10 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Response
 
 from ...indexer.place_embedder import By, PlaceUnknown
+from ...indexer.place_list import rounded
 from ..schemas.places import Lat, Lon, Place
 from ..schemas.places_like import AskedPlace, PlacesLikeAnswer, PlacesLikeRequest
 from ..schemas.search import Neighbor
-from ..serving import precision
 from ..serving.callers import reader
 from ..serving.place_search import Embedding, Places, PlaceSearch
 from ..serving.problems import ALWAYS, responses
@@ -18,7 +18,7 @@ from ..serving.served_gallery import ServedGallery
 from ..serving.served_map import ServedMap
 from ..serving.service import Service
 from .json_bodies import JsonRoute
-from .opened import InGallery, Opened, looking
+from .opened import InGallery, OfGallery, Opened, looking
 
 routes = APIRouter(
     prefix="/v1/galleries/{gallery}/places",
@@ -39,7 +39,6 @@ async def places_like(asked: PlacesLikeRequest, service: Opened, gallery: InGall
     looked at, unless something else is asked for.
     """
     map = gallery.require_places()
-    precision.check_place("the likeness of places", gallery.cap)
     within = None if asked.within is None else await service.in_files(asked.within.area)
     search = gallery.place_search
     apart_m = map.ground_m if asked.apart_m is None else asked.apart_m
@@ -83,7 +82,7 @@ async def places_like(asked: PlacesLikeRequest, service: Opened, gallery: InGall
 })  # fmt: skip
 async def map_of_place(
     service: Opened,
-    gallery: InGallery,
+    gallery: OfGallery,
     lon: Annotated[Lon, Query()],
     lat: Annotated[Lat, Query()],
     ground_m: Annotated[
@@ -107,10 +106,10 @@ async def map_of_place(
 async def _embedded(
     service: Service, gallery: ServedGallery, map: ServedMap, search: PlaceSearch, places: list[Place]
 ) -> tuple[tuple[Places, Embedding], list[By]]:
-    """Places as they may be asked about, their embeddings (n, D), and where these come from."""
+    """Places, their embeddings (n, D), and where these come from."""
     if not places:
         return (np.empty((0, 2)), np.empty((0, map.fingerprint.dimension), np.float32)), []
-    lonlat = search.asked(np.array([(one.lon, one.lat) for one in places]))
+    lonlat = rounded(np.array([(one.lon, one.lat) for one in places]))
     own = await service.in_store(search.own, lonlat)
     can_look = await service.in_files(map.embedder.can_look, lonlat)
 

@@ -158,8 +158,6 @@ async def _question(service: Service, gallery: ServedGallery, query: AnyQuery) -
         case PhotoQuery():
             return await service.in_store(gallery.embedding_of, query.photo)
         case VectorQuery():
-            if gallery.search.is_of_places:  # whoever has the encoder makes it of any place
-                precision.check_exact("the vector of a place", gallery.cap)
             return _vector(query.vector, model.fingerprint.dimension)
         case LocationQuery():
             return query.location.lon, query.location.lat

@@ -1,10 +1,9 @@
-"""Searching a gallery of places under the operator's cap.
+"""Searching a gallery of places, of which nothing is told in sensitive areas.
 
-Under ``25km`` the place that is asked about is taken at the center of its coarse cell, like the places
-that answer: asked to the meter, the similarity to a place's map would find that place to the meter.
+It is served where places are told exactly, or not at all: see `ServedGallery.check_told`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,10 @@ from ...encoders.areas import Area
 from ...encoders.errors import InvalidOption
 from ...indexer.filters import Filter
 from ...indexer.gallery import Gallery
-from ...indexer.photos import Photo
-from ...indexer.place_list import place_id, rounded
+from ...indexer.place_list import place_id
 from ...indexer.places_like import direction, likest
 from ...indexer.ranking import Ranked
-from . import metrics, precision
-from .precision import Precision
+from . import metrics
 from .refusals import InvalidQuestion
 from .sensitive import SensitiveAreas
 
@@ -32,23 +29,15 @@ class PlaceSearch:
 
     Attributes:
         gallery: of places.
-        cap: how precisely places are told.
         sensitive: areas of which nothing is told.
     """
 
     gallery: Gallery
-    cap: Precision
     sensitive: SensitiveAreas
-
-    def asked(self, lonlat: Places) -> Places:
-        """Places as they may be asked about, (n, 2)."""
-        return rounded(precision.coarse_lonlat(lonlat, self.cap)).reshape(-1, 2)
 
     def own(self, lonlat: Places) -> list[Embedding | None]:
         """The gallery's embeddings of places; None where it has none, or may not tell that it has one."""
-        may_tell = [
-            self.cap == "exact" and not self.sensitive.holds(lon, lat) for lon, lat in lonlat.tolist()
-        ]
+        may_tell = [not self.sensitive.holds(lon, lat) for lon, lat in lonlat.tolist()]
         ids = [
             place_id(lon, lat) if may else ""
             for (lon, lat), may in zip(lonlat.tolist(), may_tell, strict=True)
@@ -83,12 +72,6 @@ class PlaceSearch:
             InvalidQuestion: like and unlike cancel each other out.
         """
         filter = Filter(within=within, is_placed=True)
-        keep, place_of = _everywhere, None
-        if self.cap == "25km":
-            place_of = _coarse_place
-            if within is not None:
-                filter = replace(filter, within=precision.widened(within))
-                keep = lambda photo: precision.is_coarsely_within(photo, within)  # noqa: E731
         with metrics.SEARCH_SECONDS.labels("places").time():
             try:
                 embedding = direction(like[1], unlike[1], unlike_weight=unlike_weight)
@@ -96,18 +79,8 @@ class PlaceSearch:
                 raise InvalidQuestion(str(error)) from None
             found = likest(
                 self.gallery, embedding, k, like=like[0], unlike=unlike[0], apart_m=apart_m,
-                is_thinned=is_thinned, filter=self.sensitive.hidden(filter), place_of=place_of, keep=keep,
+                is_thinned=is_thinned, filter=self.sensitive.hidden(filter),
             )  # fmt: skip
         return [
             Ranked(one.photo, one.similarity, one.similarity, one.distance_km) for one in found
         ], embedding
-
-
-def _everywhere(photo: Photo) -> bool:
-    return True
-
-
-def _coarse_place(photo: Photo) -> tuple[float, float]:
-    place = np.array([[photo.lon or 0.0, photo.lat or 0.0]])
-    lon, lat = precision.coarse_lonlat(place, "25km")[0].tolist()
-    return lon, lat

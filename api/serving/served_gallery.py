@@ -31,7 +31,7 @@ from .locate_process import Tell, tell_here
 from .models import AnyModel
 from .place_search import PlaceSearch
 from .precision import Precision
-from .refusals import Busy, NotForPhotos, UnknownPhoto
+from .refusals import Busy, NotForPhotos, TooPrecise, UnknownPhoto
 from .sensitive import SensitiveAreas
 from .served_map import ServedMap
 from .told_location import LocationQuestion, LocationTeller
@@ -213,7 +213,23 @@ class ServedGallery:
     @property
     def place_search(self) -> PlaceSearch:
         """Finds places like others, in a gallery of places."""
-        return PlaceSearch(self.gallery, self.cap, self._sensitive)
+        return PlaceSearch(self.gallery, self._sensitive)
+
+    def check_told(self) -> None:
+        """See that the content of a gallery of places may be told at all.
+
+        An id is made of the place, and likenesses to maps of known places tell where one lies: both find
+        it to some meters, under any rounding.
+
+        Raises:
+            TooPrecise: it holds places, and they are not told exactly.
+        """
+        if isinstance(self.model, ServedMap) and self.cap != "exact":
+            raise TooPrecise(
+                f"gallery {self.name!r} holds places of a map, whose ids and likenesses tell them to the "
+                f"meter, and places are told to the {self.cap} here. The operator may serve it with "
+                "PLACEPRINT_PRECISION=exact"
+            )
 
     def require_places(self) -> ServedMap:
         """What embedded its places.

@@ -55,8 +55,10 @@ class DistillRun:
 
     def __post_init__(self) -> None:
         for name in ("finest", "hidden", "layers", "epochs", "batch_size", "block"):
-            if not getattr(self, name) > 0:
-                raise InvalidOption(f"{name}={getattr(self, name)!r}: must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidOption(f"{name}={getattr(self, name)!r}: must be above 0, and finite")
+        if self.seed < 0:
+            raise InvalidOption(f"seed={self.seed}: must be 0 or more")
         if not 0.0 < self.held_out_share <= 0.5:
             raise InvalidOption(f"held_out_share={self.held_out_share}: must be in (0, 0.5]")
 

@@ -20,18 +20,20 @@ from .settings import MapRun
 
 @dataclass(frozen=True)
 class GeoBatch:
-    """Labels of N rows as tensors; NaN where unknown."""
+    """Labels of N rows as tensors, float32; NaN where unknown."""
 
     price: Tensor  # (N,)
-    density: Tensor  # (N,) people per km²
+    density: Tensor  # (N,) people per km², float64: many may lie on the edge of a bin
     lonlat: Tensor  # (N, 2) degrees
     vectors: Tensor  # (N, 3)
 
     @classmethod
     def of(cls, labels: PlaceLabels, lonlat: NDArray[np.float64]) -> "GeoBatch":
         """Labels and places, (N, 2) degrees, of a batch."""
-        made = (labels.price, labels.density, lonlat, unit_vectors(lonlat))
-        return cls(*(torch.from_numpy(one.astype(np.float32)) for one in made))
+        price, place, vectors = (
+            torch.from_numpy(one.astype(np.float32)) for one in (labels.price, lonlat, unit_vectors(lonlat))
+        )
+        return cls(price, torch.from_numpy(labels.density.astype(np.float64)), place, vectors)
 
     def to(self, device: torch.device) -> "GeoBatch":
         """The same on a device."""
@@ -73,7 +75,8 @@ class GeoHeads(nn.Module):
         self.geocell = nn.Linear(run.dimension, len(scales.geocell_centers))
         # Not in the state: a resumed run fits them anew, to the same bits.
         for name in ("density_edges", "density_centers", "center", "geocell_centers"):
-            value = torch.from_numpy(getattr(scales, name).astype(np.float32))
+            precision = np.float64 if name == "density_edges" else np.float32
+            value = torch.from_numpy(getattr(scales, name).astype(precision))
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, embedding: Tensor, batch: GeoBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -101,14 +104,18 @@ class GeoHeads(nn.Module):
         return losses.price_huber(found, wanted, has)
 
     def _density_loss(self, read: Tensor, batch: GeoBatch, has: Tensor) -> Tensor:
-        log_density = torch.log1p(torch.nan_to_num(batch.density))
-        bins = torch.bucketize(log_density, self.density_edges)
+        bins, log_density = self.density_bins(batch.density)
         logits = self.density(read)
         if self.run.density_loss == "coral":
             return losses.density_coral(logits + self.thresholds, bins, has)
         if self.run.density_loss == "soft-bins":
             return losses.density_soft_bins(logits, log_density, self.density_centers, self._bin_width, has)
         return losses.class_cross_entropy(logits, bins, has)
+
+    def density_bins(self, density: Tensor) -> tuple[Tensor, Tensor]:
+        """Bins of densities, (N,) float64, and log(1 + density) in float32; unknown ones count as 0."""
+        exact = torch.log1p(torch.nan_to_num(density).double())
+        return torch.bucketize(exact, self.density_edges.double()), exact.float()
 
     @property
     def _bin_width(self) -> float:

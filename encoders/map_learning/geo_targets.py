@@ -74,7 +74,7 @@ class GeoScales:
         density_edges: between bins of log(1 + people per km²), (K - 1,), rising.
         density_centers: medians of the bins, (K,).
         center: mean unit vector of the places, (3,).
-        spread: mean half squared chord to it, above 0.
+        spread: mean 1 - cosine of the places to their mean direction, above 0.
         geocell_centers: unit vectors, (G, 3).
     """
 
@@ -101,12 +101,12 @@ class GeoScales:
         edges, centers = _bins(density, n_density_bins)
         vectors = unit_vectors(lonlat)
         center = vectors.mean(axis=0)
-        spread = float((0.5 * ((vectors - center) ** 2).sum(axis=1)).mean())
+        spread = 1.0 - float(np.linalg.norm(center))
         n = min(n_geocells, len(np.unique(vectors, axis=0)))
         cells = KMeans(n, n_init=1, random_state=seed).fit(vectors).cluster_centers_
         return cls(
             float(price.mean()) if len(price) else 0.0,
-            scale or 1.0,
+            scale if scale > 1e-6 else 1.0,  # equal prices differ by rounding
             edges,
             centers,
             center,

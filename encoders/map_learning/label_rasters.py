@@ -57,12 +57,14 @@ def _read_raster(path: Path, lonlat: _Floats) -> tuple[_Floats, _Floats]:
                     "`gdal_edit.py -a_srs EPSG:… FILE`"
                 )
             x, y = _projected(file.crs, lonlat)
+            if file.crs.is_geographic:  # some begin at Greenwich and run to 360 degrees
+                x = np.where(x < file.bounds.left, x + 360.0, x)
             values = np.full(len(lonlat), np.nan)
             row, column = (np.floor(one) for one in rowcol(file.transform, x, y, op=np.asarray))
             inside = (column >= 0) & (column < file.width) & (row >= 0) & (row < file.height)
             read = file.sample(zip(x[inside], y[inside], strict=True), indexes=1, masked=True)
             found = [np.nan if np.ma.is_masked(one[0]) else float(one[0]) for one in read]
-            values[inside] = found
+            values[inside] = np.array(found, np.float64) * file.scales[0] + file.offsets[0]
             area_km2 = _cell_km2(file, column, row)
     except rasterio.errors.RasterioError as error:
         raise MissingLabels(f"{path}: cannot be read as a raster ({error})") from None

@@ -60,7 +60,6 @@ class MapLosses:
     total: Tensor
     parts: dict[str, Tensor]  # before any weight, without gradients
     distillation: Distillation
-    embedding: Tensor  # of the teacher's first global view, (B, D)
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,6 @@ class MapModel(nn.Module):
             torch.stack(list(weighted.values())).sum(),
             {name: loss.detach() for name, loss in parts.items()},
             distillation,
-            teacher.embedding[0],
         )
 
     def _auxiliary(

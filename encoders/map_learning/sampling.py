@@ -93,16 +93,19 @@ class PlaceWeights:
 
     @property
     def n_epoch(self) -> int:
-        """Places of an epoch: the sum of the weights."""
-        return max(1, round(float(self.weight.sum())))
+        """Places of an epoch: the sum of the weights, whole."""
+        return max(1, int(float(self.weight.sum()) + 1e-9))
 
     def draw(self, seed: int, epoch: int) -> _Rows:
-        """Places of one epoch in order, none twice, drawn by weight: (n_epoch,)."""
+        """Places of one epoch in order, none twice, each with the probability of its weight: (n_epoch,)."""
         rng = np.random.default_rng([seed, _EPOCH, epoch])
-        # The n largest log(w) + Gumbel noise are a draw without replacement with odds w.
-        with np.errstate(divide="ignore"):
-            keys = np.log(self.weight) + rng.gumbel(size=len(self.weight))
-        return np.argsort(-keys, kind="stable")[: self.n_epoch]
+        # Systematic: weights are laid end to end in a random order, and every whole number that they pass
+        # takes the place that it falls into. Draws by odds would keep twice as many of small weight.
+        order = rng.permutation(len(self.weight))
+        end = np.cumsum(self.weight[order])
+        passed = np.floor(end / end[-1] * self.n_epoch + rng.uniform())
+        chosen = order[np.diff(passed, prepend=0.0) > 0.0]
+        return rng.permutation(chosen)
 
     def report(self) -> dict[str, Any]:
         """Figures for the report."""

@@ -54,7 +54,9 @@ class TaskWeights(nn.Module):
         if self.kind == "equal":
             return loss
         if self.kind == "log-variance":
-            s = self.log_variance[number].clamp(-4.0, 4.0)
+            with torch.no_grad():  # clamped in the sum it would have no gradient, and never come back
+                self.log_variance.clamp_(-4.0, 4.0)
+            s = self.log_variance[number]
             return torch.exp(-s) * loss + s
         if self.training:
             with torch.no_grad():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..csp_checkpoint import Progress
 from ..csp_sampling import torch_seed
-from ..errors import PlaceprintError
+from ..errors import MissingLabels, PlaceprintError
 from ..location import evaluating
 from ..mosaics.legend import N_CLASSES
 from ..sphere import as_lonlat
@@ -73,12 +73,19 @@ class MapTrainer:
         self.run = run = run.resolved
         self.source, self.device = source, torch.device(device)
         self.lonlat = as_lonlat(lonlat)
+        if len(labels.price) != len(self.lonlat):
+            raise MissingLabels(f"labels of {len(labels.price)} places for {len(self.lonlat)} places")
         self.split = MapSplit.of(self.lonlat, run)
         train = self.split.train
         self.labels = labels.take(train)
         self.all_labels = labels
         self.warnings = check_run(run, len(train)) if is_checked else []
         self.weights = PlaceWeights.measure(source, self.lonlat[train], run)
+        if is_checked and self.weights.n_epoch < run.batch_size:
+            self.warnings.append(
+                f"an epoch has {self.weights.n_epoch} places, fewer than a batch of {run.batch_size}: most "
+                "crops show one thing only; give other places, or take a smaller --batch-size"
+            )
         self.epoch_steps = max(1, self.weights.n_epoch // run.batch_size)
         self.n_steps = run.epochs * self.epoch_steps
         scales = GeoScales.fit(

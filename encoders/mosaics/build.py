@@ -9,23 +9,27 @@ for each turn of the globe that reaches into it. Latitudes beyond ±85.0511 have
 """
 
 import datetime
+import errno
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import rasterio
 import shapely
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 
 from ..areas import Box, Polygon
-from ..errors import InvalidOption
+from ..errors import InvalidOption, UnreadableSource
 from .coastline import land_of
 from .drawing import edges_by_class, shapes_at, to_world_px
 from .geometry import LINE, Geometries, bounds_of
 from .layers import Layer
 from .legend import IDS, NODATA
-from .mercator import MAX_ZOOM, to_world, world_px
+from .mercator import MAX_LAT, MAX_ZOOM, to_world, world_px
 from .scanlines import Edges, Window, edges_of, fill, packed, paint
-from .storage import TILE, About, page_writer, written_whole
+from .storage import TILE, About, page_writer, read_pages, written_whole
 
 Progress = Callable[[str, int, int], None]
 WINDOW_PX = (8192, 512)
@@ -65,11 +69,15 @@ def build_mosaic(
         progress: told the stage, the windows done and all windows.
 
     Raises:
-        InvalidOption: no layers, a zoom or window size that cannot be, or too many pixels.
+        InvalidOption: no layers, a zoom, box or window size that cannot be, or too many pixels.
         UnwritableFile: the folder is missing, full or not ours to write to.
     """
     wanted = _checked(layers, zooms, window_px)
     box = box or _box_of(layers, within)
+    if box.south >= MAX_LAT or box.north <= -MAX_LAT:
+        raise InvalidOption(
+            f"{box}: the projection of web maps ends at {MAX_LAT:.4f} degrees north and south"
+        )
     credits = dict.fromkeys([layer.credit for layer in layers if layer.credit] + list(credit))
     about = About(
         tuple(dict.fromkeys(layer.name for layer in layers)),
@@ -85,7 +93,7 @@ def build_mosaic(
                 "smaller zoom or box"
             )
     total = sum(len(list(_tiles(window, window_px))) for window in places.values())
-    done = 0
+    done, crc = 0, dict[int, int]()
     with written_whole(Path(out)) as temporary:
         for number, (zoom, window) in enumerate(places.items()):
             canvas = Canvas(layers, zoom, window, within=within)
@@ -96,9 +104,37 @@ def build_mosaic(
                     rows, columns = (at[0], at[0] + tile.height), (at[1], at[1] + tile.width)
                     page.write(ids, 1, window=(rows, columns))
                     done += 1
+                    crc[zoom] = zlib.crc32(ids.tobytes(), crc.get(zoom, 0))
                     if progress is not None:
                         progress(f"zoom {zoom}", done, total)
+        _require_written(temporary, places, crc, window_px)
     return about
+
+
+def _require_written(
+    path: Path, places: dict[int, Window], crc: dict[int, int], size: tuple[int, int]
+) -> None:
+    """See that a file holds what was drawn: on a full disk GDAL may end without a word.
+
+    Raises:
+        OSError: it does not.
+    """
+    lost = OSError(errno.ENOSPC, "not all of it reached the disk: is it full?")
+    try:
+        _, pages = read_pages(path)
+        if [page.zoom for page in pages] != sorted(places):
+            raise lost
+        for page in pages:
+            found = 0
+            with rasterio.open(page.name) as source:
+                for tile in _tiles(places[page.zoom], size):
+                    top, left = tile.y - page.window.y, tile.x - page.window.x
+                    part = ((top, top + tile.height), (left, left + tile.width))
+                    found = zlib.crc32(source.read(1, window=part).tobytes(), found)
+            if found != crc[page.zoom]:
+                raise lost
+    except (UnreadableSource, RasterioError):
+        raise lost from None
 
 
 class Canvas:
@@ -195,6 +231,10 @@ def _coverage(layers: Sequence[Layer]) -> Geometries:
 def _box_of(layers: Sequence[Layer], within: Polygon | None) -> Box:
     pieces = _coverage(layers) if within is None else np.array(within.pieces, dtype=object)
     west, south, east, north = bounds_of(pieces)
+    if not south < north or west == east:
+        raise InvalidOption(
+            "what is to be drawn lies in one point or line; say which box, with --bbox W,S,E,N"
+        )
     return Box(west, south, east if east <= 180.0 else east - 360.0, north)
 
 

@@ -191,8 +191,7 @@ def _joined(path: Path, layers: list[Layer | None]) -> Layer:
         )
     if len(some) == 1:
         return some[0]
-    boxes = np.array([layer.coverage for layer in some])
-    box = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+    box = bounds_of(np.array([shapely.box(*layer.coverage) for layer in some], dtype=object))
     columns = ("geometry", "class_id", "line_m", "min_zoom", "population")
     joined = {name: np.concatenate([getattr(layer, name) for layer in some]) for name in columns}
     return Layer(path.name, **joined, coverage=box, credit=some[0].credit)

@@ -56,8 +56,11 @@ def _unpack(page: Page, copy: Path) -> None:
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.")
-        os.close(handle)
         temporary = Path(name)
+        try:  # of a file with holes the disk may be full when a page is written, which kills the process
+            os.posix_fallocate(handle, 0, page.window.height * page.window.width)
+        finally:
+            os.close(handle)
         pixels = np.memmap(temporary, np.uint8, "r+", shape=(page.window.height, page.window.width))
         read_pixels(page, pixels)
         pixels.flush()

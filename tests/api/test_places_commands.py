@@ -125,6 +125,7 @@ def test_beyond_the_map_a_student_guesses_and_says_so(folder: Path) -> None:
         (("build", "-g", "new", *MAPS, "--box", "1,2,3,4", "--of", "city"), 2, "give one of them"),
         (("build", "-g", "new", *MAPS, "--of", "new"), 2, "gallery of their own"),
         (("build", "-g", "new", "--student", "student.safetensors"), 2, "which places"),
+        (("build", "-g", "new", *MAPS, "--box", "9.5001,47.1001,9.5002,47.1002"), 2, "finer --spacing"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(

@@ -18,6 +18,7 @@ from placeprint.api.client import Client
 from placeprint.encoders.areas import Box
 from placeprint.encoders.errors import InvalidCoordinate
 from placeprint.encoders.sphere import great_circle_km
+from placeprint.indexer.place_list import place_id
 
 CITY = "/v1/galleries/city"
 LIKE = f"{CITY}/places/like"
@@ -216,41 +217,24 @@ def test_lists_cells_and_searches_by_place_go_on(client: TestClient) -> None:
 # --- caps -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["country", "region"])
-def test_below_25km_likes_are_refused(home: Path, precision: str) -> None:
+@pytest.mark.parametrize("precision", ["country", "region", "25km"])
+def test_unless_places_are_told_exactly_nothing_of_them_is(home: Path, precision: str) -> None:
+    """An id is the hash of its place, and 60 likenesses found one to 20 m from cells 25 km wide."""
     with serving() as start:
         client = start(home, precision=precision)
-        refused = client.post(LIKE, json={"like": [HERE]})
-        assert is_problem(refused, 403) and "PLACEPRINT_PRECISION" in refused.json()["detail"]
-        assert client.get(f"{CITY}/photos").json()["photos"][0]["thumbnail"] is None
-
-
-def test_under_25km_neither_question_nor_answer_is_exact(home: Path) -> None:
-    with serving() as start:
-        client = start(home, precision="25km")
-        told = client.post(LIKE, json={"like": [HERE], "apart_m": 0})
-        if told.status_code == 422:  # the center of its cell lies beyond this small map
-            assert "know nothing of" in told.json()["detail"]
-            assert f"{CENTER[0]:.6f}" not in told.json()["detail"]
-        vector = [1.0] + [0.0] * 15
-        assert is_problem(client.post(f"{CITY}/search", json={"queries": [{"vector": vector}]}), 403)
-
-
-def test_under_25km_a_sweep_finds_no_place(maps: Path, tmp_path: Path) -> None:
-    make_place_gallery(tmp_path, maps, student=maps / "student.safetensors")
-    with serving() as start:
-        client = start(tmp_path, precision="25km")
-        answers = [
-            client.post(
-                LIKE, json={"like": [{"lon": CENTER[0] + east, "lat": CENTER[1]}], "apart_m": 0}
-            ).json()
-            for east in (0.0, 0.001, 0.002)
-        ]
-        assert answers[0]["asked"] == answers[1]["asked"] == answers[2]["asked"]
-        assert answers[0]["neighbors"] == answers[1]["neighbors"] == answers[2]["neighbors"]
-        cells = {(one["lon"], one["lat"]) for one in answers[0]["neighbors"]}
-        every = client.get(f"{CITY}/photos?limit=1000").json()["photos"]
-        assert cells and cells <= {(one["lon"], one["lat"]) for one in every} and len(cells) <= 4
+        vector, id = [1.0] + [0.0] * 15, place_id(*CENTER)
+        for refused in (
+            client.post(LIKE, json={"like": [HERE]}),
+            client.post(f"{CITY}/search", json={"queries": [{"vector": vector}]}),
+            client.post(f"{CITY}/search", json={"queries": [{"photo": id}]}),
+            client.get(f"{CITY}/photos"),
+            client.get(f"{CITY}/photos/{id}"),
+            client.get(f"{CITY}/h3"),
+        ):
+            assert is_problem(refused, 403) and "PLACEPRINT_PRECISION=exact" in refused.json()["detail"]
+        assert client.get(CITY).json()["n_photos"] > 300
+        map = client.get(f"{CITY}/places/map", params={**HERE, "side_px": 32})
+        assert map.headers["content-type"] == "image/png"
 
 
 def test_places_in_a_sensitive_area_never_answer(home: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,18 @@ def test_another_teacher_is_no_resumption(folder: Path) -> None:
     assert other.returncode == 1 and "began from" in other.stderr
 
 
+def test_a_map_drawn_anew_is_no_resumption(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(folder).returncode == 0
+
+    class Redrawn(CountryMosaic):
+        def crops(self, *args: Any, **how: Any) -> np.ndarray:
+            return super().crops(*args, **how)[:, ::-1]
+
+    monkeypatch.setattr(Mosaic, "open", classmethod(lambda cls, path: Redrawn()))
+    other = train(folder, "--resume")
+    assert other.returncode == 1 and "Choose another --out" in other.stderr
+
+
 def test_on_a_terminal_it_ends_with_a_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from placeprint.api import console
 
@@ -103,6 +116,8 @@ def test_on_a_terminal_it_ends_with_a_table(folder: Path, monkeypatch: pytest.Mo
         (("--points", "p.csv", "--area", "9,47,10,48"), "give one of them"),
         (("--places", "1"), "too few"),
         (("--finest", "0"), "finest"),
+        (("--finest", "inf"), "finite"),
+        (("--seed", "-1"), "seed"),
         (("--encoder", "nobody"), "no map encoder 'nobody'"),
     ],
 )

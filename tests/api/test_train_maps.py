@@ -100,6 +100,14 @@ def test_what_cannot_be_is_said_without_a_traceback(tmp_path: Path, words: list[
     assert not (tmp_path / "run").exists()
 
 
+def test_of_maps_of_one_box_no_place_comes_twice() -> None:
+    from placeprint.api.map_places import opened_maps, places_of
+
+    source, box, _ = opened_maps([Path("a.tif"), Path("b.tif")])
+    found = places_of(source, box, None, None, n=200, ground_m=500.0, seed=0)
+    assert len(np.unique(found, axis=0)) == len(found) == 100  # all of the first, which hides the second
+
+
 def test_drawn_places_lie_in_the_area() -> None:
     from placeprint.api.map_places import opened_maps, places_of
 

@@ -297,6 +297,14 @@ def test_log_variance_is_exp_minus_s_times_the_loss_plus_s() -> None:
     assert float(found["b"].detach()) == pytest.approx(math.exp(-4.0) * 3.0 + 4.0)  # no task is given up
 
 
+def test_a_log_variance_at_its_bound_comes_back() -> None:
+    weights = TaskWeights(["a"], "log-variance")
+    with torch.no_grad():
+        weights.log_variance.fill_(-4.01)
+    weights({"a": torch.tensor(50.0)}, {"a": torch.tensor(True)})["a"].backward()
+    assert weights.log_variance.grad is not None and float(weights.log_variance.grad[0]) < -1.0
+
+
 @pytest.mark.parametrize("kind", ["equal", "running-mean", "log-variance"])
 def test_a_task_without_labels_in_the_batch_adds_nothing_and_stays(kind: str) -> None:
     weights = TaskWeights(["a"], kind)
@@ -309,3 +317,38 @@ def test_a_task_without_labels_in_the_batch_adds_nothing_and_stays(kind: str) ->
     if kind == "log-variance":
         assert float(weights.log_variance.grad.abs().sum()) == 0.0
     assert all(torch.equal(value, state[name]) for name, value in weights.state_dict().items())
+
+
+def test_equal_densities_fall_into_one_bin_with_those_they_were_fitted_with() -> None:
+    """Edges lie on top of one another where many are equal; in float32 a value may jump over all."""
+    rng = np.random.default_rng(0)
+    for value in rng.uniform(0.5, 5000.0, 200):
+        density = np.concatenate([np.full(60, value), rng.uniform(0.0, 5000.0, 40)])
+        labels = PlaceLabels(np.full(100, np.nan), density)
+        lonlat = rng.uniform([9.0, 47.0], [9.5, 47.5], (100, 2))
+        scales = GeoScales.fit(lonlat, labels, n_density_bins=8, n_geocells=2, seed=0)
+        wanted = np.searchsorted(scales.density_edges, np.log1p(density), side="left")
+        heads = GeoHeads(MapRun(dimension=4).resolved, scales, labels)
+        found = heads.density_bins(GeoBatch.of(labels, lonlat).density)[0].numpy()
+        assert np.array_equal(found, wanted)
+
+
+def test_equal_prices_have_no_scale_of_rounding() -> None:
+    lonlat = np.array([[9.0, 47.0], [9.1, 47.0], [9.2, 47.1]])
+    for price in (2167.67, 3.3, 1e7 / 3.0):
+        labels = PlaceLabels(np.full(3, price), np.full(3, np.nan))
+        scales = GeoScales.fit(lonlat, labels, n_density_bins=2, n_geocells=2, seed=0)
+        assert scales.price_scale == 1.0
+
+
+def test_the_spread_is_the_loss_of_the_mean_place() -> None:
+    """Over half of the sphere too, where the mean vector lies far within."""
+    rng = np.random.default_rng(1)
+    lonlat = np.column_stack(
+        [rng.uniform(-90.0, 90.0, 4000), np.rad2deg(np.arcsin(rng.uniform(-1, 1, 4000)))]
+    )
+    scales = GeoScales.fit(lonlat, PlaceLabels.none(4000), n_density_bins=2, n_geocells=2, seed=0)
+    vectors = torch.from_numpy(unit_vectors(lonlat))
+    mean = torch.from_numpy(scales.center / np.linalg.norm(scales.center)).expand(4000, 3)
+    loss = losses.position_sphere(mean, vectors, torch.ones(4000, dtype=torch.bool), scales.spread)
+    assert float(loss) == pytest.approx(1.0)

@@ -46,6 +46,17 @@ def raster(
     return path
 
 
+def test_a_raster_from_greenwich_around_the_world_and_one_of_scaled_numbers(tmp_path: Path) -> None:
+    path = raster(
+        tmp_path / "p.tif", np.arange(36.0)[None] + 1.0, "EPSG:4326", from_origin(0.0, 5.0, 10.0, 10.0)
+    )
+    found = raster_at(path, np.array([[5.0, 0.0], [-100.0, 0.0], [-5.0, 0.0]]))
+    assert found.tolist() == [1.0, 27.0, 36.0]
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (100.0,), (5.0,)
+    assert raster_at(path, np.array([[65.0, 0.0]])).tolist() == [705.0]
+
+
 def test_the_median_of_what_is_near_and_nothing_where_nothing_is() -> None:
     points = np.array([[179.999, 0.0], [-179.999, 0.0], [-179.998, 0.0], [0.0, 90.0]])
     places = np.array([[180.0 - 360.0, 0.0], [55.0, 90.0], [10.0, 10.0]])

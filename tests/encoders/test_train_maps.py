@@ -196,6 +196,71 @@ def test_gradients_do_not_reach_the_teacher_and_the_frozen_layer_waits() -> None
     trainer.close()
 
 
+def seen_by(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, list[Any]]:
+    """What decoder, heads and branches are given in one step."""
+    trainer = trainer_of(replace(RUN, channel_dropout=0.9, **changes))
+    model, seen = trainer.model, {"student": [], "teacher": [], "decoder": [], "heads": []}
+    see, decode, geo = model._see, model.decoder.forward, model.geo.forward
+
+    def seeing(branch: Any, views: Any, **how: Any) -> Any:
+        found = see(branch, views, **how)
+        seen["student" if branch is model.student else "teacher"].append((how["dropout"], found.embedding))
+        return found
+
+    def decoding(ids: Any, mask: Any, embedding: Any) -> Any:
+        seen["decoder"].append((ids, embedding))
+        return decode(ids, mask, embedding)
+
+    def judging(embedding: Any, batch: Any) -> Any:
+        seen["heads"].append(embedding)
+        return geo(embedding, batch)
+
+    monkeypatch.setattr(model, "_see", seeing)
+    monkeypatch.setattr(model.decoder, "forward", decoding)
+    monkeypatch.setattr(model.geo, "forward", judging)
+    with torch.random.fork_rng(devices=[]):
+        model.train()
+        seen["views"] = [trainer.cut(0)[1]]
+        trainer.step()
+    trainer.close()
+    return seen
+
+
+def test_what_is_masked_is_told_by_the_other_view_and_heads_judge_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = seen_by(monkeypatch)
+    ((_, embedding),) = seen["student"]
+    ((ids, told),) = seen["decoder"]
+    assert torch.equal(ids, seen["views"][0].global_ids[0])
+    assert torch.equal(told, embedding[1]) and not torch.equal(told, embedding[0])
+    assert [torch.equal(one, own) for one, own in zip(seen["heads"], embedding[:2], strict=True)] == [
+        True
+    ] * 2
+
+
+def test_the_teacher_sees_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_by(monkeypatch)
+    assert [dropout for dropout, _ in seen["teacher"]] == [0.0]
+    assert [dropout for dropout, _ in seen["student"]] == [0.9]
+
+
+def test_the_decay_of_weights_rises() -> None:
+    trainer = trainer_of(replace(RUN, weight_decay=0.01, final_weight_decay=0.5))
+
+    def decays() -> set[float]:
+        return {group["weight_decay"] for group in trainer.optimizer.param_groups}
+
+    with torch.random.fork_rng(devices=[]):
+        trainer.model.train()
+        trainer.step()
+        first = max(decays())
+        while trainer.progress.step < trainer.n_steps:
+            trainer.step()
+    trainer.close()
+    assert first == pytest.approx(0.01) and max(decays()) > 0.4 and min(decays()) == 0.0
+
+
 # --- the same again -------------------------------------------------------------------------------
 
 

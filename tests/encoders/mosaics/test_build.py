@@ -1,6 +1,9 @@
 """Building: windows, order, background, coverage, antimeridian, projection's end, and the file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +12,14 @@ import shapely
 
 from placeprint.encoders.areas import Box, Polygon
 from placeprint.encoders.errors import InvalidOption, UnreadableSource, UnwritableFile
+from placeprint.encoders.mosaics import build
 from placeprint.encoders.mosaics.build import build_mosaic, window_of
 from placeprint.encoders.mosaics.coastline import land_of
-from placeprint.encoders.mosaics.layers import Layer, layer_of
+from placeprint.encoders.mosaics.layers import Layer, layer_of, read_layer
 from placeprint.encoders.mosaics.legend import IDS, NODATA
 from placeprint.encoders.mosaics.mercator import ground_m_per_px
 from placeprint.encoders.mosaics.mosaic import Mosaic
-from placeprint.encoders.mosaics.storage import read_pages
+from placeprint.encoders.mosaics.storage import page_writer, read_pages
 from placeprint.encoders.mosaics.synthetic_city import synthetic_city
 
 
@@ -215,6 +219,8 @@ def test_progress_counts_windows(tmp_path: Path) -> None:
         ({"zooms": []}, "one at least"),
         ({"zooms": [4], "window_px": (256, 100)}, "a multiple of 256"),
         ({"zooms": [20], "box": Box(0.0, 0.0, 90.0, 60.0)}, "choose a smaller zoom or box"),
+        ({"zooms": [4], "box": Box(0.0, 86.0, 1.0, 88.0)}, "web maps ends at 85.0511"),
+        ({"zooms": [4], "box": Box(0.0, -88.0, 1.0, -86.0)}, "web maps ends at 85.0511"),
     ],
 )
 def test_what_cannot_be_built_is_refused(tmp_path: Path, how: dict[str, object], says: str) -> None:
@@ -243,6 +249,36 @@ def test_a_build_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         build_mosaic([green], tmp_path / "a.tif", zooms=[7], progress=stop)
     assert (tmp_path / "a.tif").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("lost", ["a part of a page", "a page"])
+def test_what_did_not_reach_the_disk_does_not_replace_the_old_file(
+    tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL writes the last blocks when it closes a file, and says nothing of a full disk then."""
+    green = of("green", shapely.box(0, 0, 1, 1))
+    build_mosaic([green], tmp_path / "a.tif", zooms=[6])
+    before = (tmp_path / "a.tif").read_bytes()
+
+    @contextmanager
+    def forgetful(path: Path, zoom: int, *rest: object, is_first: bool) -> Iterator[object]:
+        if lost == "a page" and not is_first:
+            yield SimpleNamespace(write=lambda *_, **__: None)
+            return
+        with page_writer(path, zoom, *rest, is_first=is_first) as page:  # type: ignore[arg-type]
+            yield SimpleNamespace(write=lambda *_, **__: None) if lost != "a page" else page
+
+    monkeypatch.setattr(build, "page_writer", forgetful)
+    with pytest.raises(UnwritableFile, match="is it full"):
+        build_mosaic([green], tmp_path / "a.tif", zooms=[6, 7])
+    assert (tmp_path / "a.tif").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_single_point_has_no_box(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("lon,lat,population\n9.5,47.1,5000\n")
+    with pytest.raises(InvalidOption, match="--bbox"):
+        build_mosaic([read_layer(tmp_path / "one.csv")], tmp_path / "a.tif", zooms=[6])
 
 
 def test_files_that_are_no_mosaic_of_this_legend(tmp_path: Path) -> None:

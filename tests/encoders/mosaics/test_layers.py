@@ -123,6 +123,21 @@ def test_no_map_is_said_to_be_none(tmp_path: Path, name: str, content: bytes, sa
         read_layer(tmp_path / name)
 
 
+def test_layers_of_one_file_on_both_sides_of_the_antimeridian(tmp_path: Path) -> None:
+    """Fiji: a road across 180 degrees and a house east of it are no belt around the globe."""
+    path = tmp_path / "fiji.gpkg"
+    road = gpd.GeoDataFrame(
+        {"highway": ["primary"]}, geometry=[shapely.LineString([(179.9, -17.0), (180.1, -17.1)])], crs=4326
+    )
+    house = gpd.GeoDataFrame(
+        {"building": ["yes"]}, geometry=[shapely.box(-179.96, -17.2, -179.95, -17.19)], crs=4326
+    )
+    road.to_file(path, layer="roads")
+    house.to_file(path, layer="houses")
+    west, _, east, _ = read_layer(path).coverage
+    assert 179.8 < west < 180.0 < east < 180.2
+
+
 def test_a_missing_file_and_a_table_of_nothing_spatial(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSource, match=r"x\.gpkg: no such file"):
         read_layer(tmp_path / "x.gpkg")
