@@ -42,7 +42,6 @@ STREET_ZOOMS = {"liechtenstein": (13, 14, 15, 16), "monaco": (14, 15, 16, 17)}
 JAPAN, CALIFORNIA = (122.0, 24.0, 149.0, 46.0), (-125.0, 32.0, -113.5, 42.5)
 WORLD = (-180.0, -60.0, 180.0, 75.0)
 GEONAMES = "GeoNames, CC BY 4.0"
-N03 = "国土交通省 国土数値情報 (N03)"
 COUNTIES = "county boundaries: OpenStreetMap contributors, ODbL; Wikidata, CC0; US Census"
 NATURAL_EARTH = (
     "ne_10m_land", "ne_10m_lakes", "ne_10m_rivers_lake_centerlines", "ne_50m_urban_areas",
@@ -50,6 +49,7 @@ NATURAL_EARTH = (
 )  # fmt: skip
 STREETS_RUN = MapRun(ground_m=500.0, epochs=40)
 REGIONS_RUN = MapRun(ground_m=40_000.0, epochs=22)
+STUDENT_RUN, STUDENT_TIMES = DistillRun(), 3
 COMMAND = "python -m placeprint.encoders.train_map_encoders --data DIR --out DIR"
 
 
@@ -65,9 +65,7 @@ class RegionalMap:
 
 
 REGIONAL = (
-    RegionalMap(
-        "japan", JAPAN, (8, 9, 10), ("N03-21_municipalities_s0010.geojson.gz", None), (GEONAMES, N03)
-    ),
+    RegionalMap("japan", JAPAN, (8, 9, 10), ("N03-21_municipalities_s0010.geojson.gz", None)),
     RegionalMap(
         "california", CALIFORNIA, (8, 9, 10), ("fips_medium.geojson.gz", "boundary"), (GEONAMES, COUNTIES)
     ),
@@ -113,8 +111,15 @@ def regional_maps(data: Path, out: Path) -> list[Mosaic]:
     return found
 
 
-def regional_places(data: Path, world: Mosaic) -> _Floats:
-    """Places around towns and prices of Japan and California, around towns, and on land: (N, 2)."""
+def regional_places(data: Path, world: Mosaic, *, times: int = 1) -> _Floats:
+    """Places around towns and prices of Japan and California, around towns, and on land: (N, 2).
+
+    Args:
+        data: folder of the data.
+        world: the map of the world.
+        times: how many times as many of the world as the encoder learns from; a student, which sees
+            no map between them, needs more.
+    """
     cities = _columns(data / "places" / "cities.csv.gz", "longitude", "latitude", "population")
     japan = _columns(data / "prices" / "japan_land_price_2023.csv", "lon", "lat")
     california = _columns(data / "prices" / "california_housing.csv", "longitude", "latitude")
@@ -137,12 +142,14 @@ def regional_places(data: Path, world: Mosaic) -> _Floats:
         np.floor(towns / 2.0).astype(int), axis=0, return_inverse=True, return_counts=True
     )
     weight = 1.0 / count[cell.ravel()] ** 0.7
-    chosen = towns[rng.choice(len(towns), 6000, replace=False, p=weight / weight.sum())]
+    chosen = towns[rng.choice(len(towns), 6000 * times, replace=False, p=weight / weight.sum())]
     chosen = chosen + rng.normal(0.0, 0.1, chosen.shape)
     width = REGIONS_RUN.ground_m
-    land = places_in(world, Box(-180.0, -58.0, 180.0, 73.0), 12_000, ground_m=width, seed=3)
+    land = places_in(world, Box(-180.0, -58.0, 180.0, 73.0), 12_000 * times, ground_m=width, seed=3)
     is_plain = class_shares(world.crops(land, ground_m=width, px=32)).max(axis=1) > 0.995
-    places = np.concatenate([detailed, chosen, land[~is_plain][:3500], land[is_plain][:400]])
+    places = np.concatenate(
+        [detailed, chosen, land[~is_plain][: 3500 * times], land[is_plain][: 400 * times]]
+    )
     places[:, 0] = (places[:, 0] + 180.0) % 360.0 - 180.0
     return np.asarray(np.round(places, 5), np.float64)
 
@@ -217,13 +224,11 @@ def make(data: Path, out: Path, tell: Callable[[str], None] = print) -> None:
 
     tell("student of the regions")
     run_student(
-        teacher, source, places, STUDENT_RUN, out / "student", name=STUDENT, facts=facts, is_resumed=True,
+        teacher, source, regional_places(data, regions[-1], times=STUDENT_TIMES), STUDENT_RUN,
+        out / "student", name=STUDENT, facts=facts, is_resumed=True,
         show=show,
     )  # fmt: skip
     (out / f"{STUDENT}.safetensors").write_bytes((out / "student" / "map-student.safetensors").read_bytes())
-
-
-STUDENT_RUN = DistillRun()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import html
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -459,3 +460,15 @@ def test_drawn_scenes_lie_where_they_say(scenes: Path) -> None:
     rows = [line.split(",") for line in (scenes / "gallery.csv").read_text().splitlines()[1:]]
     assert len(rows) == 96
     assert {row[5] for row in rows} <= set(load_places().country_code)
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded(scenes: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run(scenes, "serve", "--port", str(port))
+    assert answer.returncode == 1
+    assert answer.stderr.strip() == (
+        f"error: port {port} is taken by another program; choose one with --port N, or --port 0"
+    )

@@ -167,7 +167,8 @@ export class Drawing {
     map.on("move", () => {
       if (this.tool?.corners.length && container.classList.contains("by-keys")) this.sketch(this.stage.center());
     });
-    map.getCanvas().addEventListener("keydown", (event) => this.press(event));
+    // Before others, who take any key for a sign that the map is used by keys.
+    map.getCanvas().addEventListener("keydown", (event) => this.press(event), { capture: true });
     container.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.tool) this.end();
     });
@@ -175,7 +176,15 @@ export class Drawing {
 
   private press(event: KeyboardEvent): void {
     if (!this.tool) return;
-    if (!this.stage.container.classList.contains("by-keys") && !["Escape", "Tab"].includes(event.key)) {
+    // Corners were set by the mouse: there is none to set in the map's middle.
+    const isByMouse = !this.stage.container.classList.contains("by-keys");
+    if (event.key === "Enter" && isByMouse && this.tool.kind === "polygon" && this.tool.corners.length >= 3) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      this.finish();
+      return;
+    }
+    if (isByMouse && !["Escape", "Tab"].includes(event.key)) {
       this.stage.container.classList.add("by-keys");
       this.explain();
     }

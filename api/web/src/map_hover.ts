@@ -24,6 +24,8 @@ export function hover(stage: Stage, drawing: Drawing): void {
     const text = look(point.x, point.y);
     canvas.style.cursor = text ? "pointer" : "";
   });
+  // What was read out lies elsewhere then, or is another cell.
+  for (const event of ["movestart", "click"] as const) map.on(event, () => stage.tell(null));
   map.on("mouseout", () => {
     stage.tell(null);
     stage.point("cells", null);

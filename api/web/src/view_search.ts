@@ -202,6 +202,8 @@ class SearchView implements View {
       if (!problem) return;
       this.grid.clear();
       this.found = [];
+      this.spread = [];
+      this.cutoff.show(this.spread, null);
       this.draw();
       fill(this.head, notice(problem, () => void this.ask()));
     }
