@@ -99,9 +99,9 @@ def on_map(mosaic: Mosaic, lonlat: Floats, ground_m: float) -> NDArray[np.bool_]
 
 
 LABELS: tuple[tuple[str, str, tuple[str, str, str], Callable[[Floats], Floats]], ...] = (
-    ("land price, Japan", "prices/japan_land_price_2023.csv", ("lon", "lat", "yen"), np.log1p),
+    ("land price", "prices/japan_land_price_2023.csv", ("lon", "lat", "yen"), np.log1p),
     (
-        "house value, California", "prices/california_housing.csv",
+        "house value", "prices/california_housing.csv",
         ("longitude", "latitude", "median_house_value"), np.log1p,
     ),
     ("population density", "labels/population.csv.gz", ("lon", "lat", "log_population"), np.asarray),
@@ -109,7 +109,7 @@ LABELS: tuple[tuple[str, str, tuple[str, str, str], Callable[[Floats], Floats]],
 
 
 def regional_probes(
-    mosaic: Mosaic, files: Sequence[Path], shared: Path, ground_m: float, n: int, seed: int
+    mosaic: Mosaic, map_name: str, files: Sequence[Path], shared: Path, ground_m: float, n: int, seed: int
 ) -> list[Probe]:
     """The labels that lie on a map."""
     found = []
@@ -120,7 +120,7 @@ def regional_probes(
         rows = rows[on_map(mosaic, lonlat[rows], ground_m)]
         if len(rows) >= MIN_LABELS:
             y = transform(value[rows])[:, None]
-            found.append(Probe(name, mosaic, files, lonlat[rows], y, block_km=100.0))
+            found.append(Probe(f"{name} ({map_name})", mosaic, files, lonlat[rows], y, block_km=100.0))
     return found
 
 
@@ -365,7 +365,8 @@ def main() -> None:
     for text in asked.regional:
         mosaic, files = map_of(text)
         ground_m = encoder.config.ground_m
-        found = regional_probes(mosaic, files, asked.shared, ground_m, asked.n, asked.seed)
+        name = Path(text.partition("=")[0]).stem
+        found = regional_probes(mosaic, name, files, asked.shared, ground_m, asked.n, asked.seed)
         probes += [(encoder, probe) for probe in found]
     for text in asked.street:
         mosaic, files = map_of(text)
