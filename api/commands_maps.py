@@ -45,6 +45,7 @@ def map(
 
     import numpy as np
 
+    from ..encoders.location_files import write_atomically
     from ..encoders.maps import CLASSES, NODATA, Mosaic, entropy_bits, map_png
     from ..encoders.mosaics.styles import style_named
     from . import console
@@ -52,7 +53,7 @@ def map(
     style_named(style)
     opened = Mosaic.open(mosaic)
     view = opened.crops([center], ground_m=meters, angle_rad=np.deg2rad(turn), px=px)
-    out.write_bytes(map_png(view[0], style))
+    write_atomically(out, map_png(view[0], style))
     shares = np.bincount(view.ravel(), minlength=len(CLASSES)) / view.size
     classes = {CLASSES[one].name: round(float(shares[one]), 4) for one in np.argsort(-shares) if shares[one]}
     bits, credit = float(entropy_bits(view)[0]), "; ".join(opened.about.credit)

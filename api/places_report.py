@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..encoders.errors import PlaceprintError
+from ..encoders.location_files import write_atomically
 from ..encoders.map_files import MapFiles
 from ..indexer.background import Background
 from ..indexer.gallery import Gallery
@@ -52,7 +53,7 @@ def draw(
         lon, lat = float(one.photo.lon or 0.0), float(one.photo.lat or 0.0)
         first = f"{number}. similarity {one.similarity:.3f}, {_away(one.distance_km)}"
         shown.append(Shown(lon, lat, "found", (first, _name(one) or _at(lon, lat))))
-    sheet.write_bytes(draw_sheet(shown, maps, ground_m=ground_m, credit=credit, style=style))
+    write_atomically(sheet, draw_sheet(shown, maps, ground_m=ground_m, credit=credit, style=style))
 
 
 def show_built(report: PlacesReport, gallery: Gallery, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """`placeprint places`: from a mosaic to a gallery, from a place to others and a sheet; and how they fail."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -142,3 +143,17 @@ def test_photos_are_not_looked_for_among_places(folder: Path) -> None:
     assert answer.returncode == 2 and "placeprint places like" in answer.stderr
     near = run(folder, "search", "--near", HERE, "--radius-km", "0.3", "-g", "city", "--json")
     assert near.returncode == 0 and near.stdout
+
+
+def test_a_full_disk_leaves_the_old_sheet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from placeprint.encoders import location_files
+
+    (folder / "kept.png").write_bytes(b"the old one")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(location_files.os, "fsync", full)
+    answer = run(folder, "places", "like", HERE, "-g", "city", "--sheet", "kept.png")
+    assert answer.returncode == 1 and "kept.png" in answer.stderr and "Traceback" not in answer.stderr
+    assert (folder / "kept.png").read_bytes() == b"the old one"
