@@ -21,7 +21,7 @@ from ..serving.served_gallery import ServedGallery
 from ..serving.served_map import ServedMap
 from ..serving.service import Service
 from .json_bodies import JsonRoute
-from .opened import OfGallery, Opened, looking
+from .opened import InGallery, OfGallery, Opened, looking
 
 routes = APIRouter(
     prefix="/v1/galleries",
@@ -67,7 +67,7 @@ async def delete_gallery(
 @routes.get("/{gallery}/facets/{key}", response_model=FacetOut, dependencies=[Depends(reader), looking])
 async def facet(
     service: Opened,
-    gallery: OfGallery,
+    gallery: InGallery,
     key: str,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Any:

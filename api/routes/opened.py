@@ -36,9 +36,7 @@ OfGallery = Annotated[ServedGallery, Depends(gallery_of, scope="function")]
 """For routes that tell nothing of its content."""
 
 
-async def told_gallery(
-    gallery: Annotated[ServedGallery, Depends(gallery_of, scope="function")],
-) -> ServedGallery:
+async def told_gallery(gallery: OfGallery) -> ServedGallery:
     """The gallery of the path, where the operator lets its content be told."""
     gallery.check_told()
     return gallery

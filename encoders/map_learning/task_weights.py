@@ -40,6 +40,9 @@ class TaskWeights(nn.Module):
             present: whether the batch had any label for it, booleans. A task without one gives
                 exactly 0: its mean and its variance stay as they are.
         """
+        if self.kind == "log-variance":
+            with torch.no_grad():  # clamped in the sum they would have no gradient, and never come back
+                self.log_variance.clamp_(-4.0, 4.0)
         found = {}
         for number, name in enumerate(self.names):
             if name not in losses:
@@ -54,8 +57,6 @@ class TaskWeights(nn.Module):
         if self.kind == "equal":
             return loss
         if self.kind == "log-variance":
-            with torch.no_grad():  # clamped in the sum it would have no gradient, and never come back
-                self.log_variance.clamp_(-4.0, 4.0)
             s = self.log_variance[number]
             return torch.exp(-s) * loss + s
         if self.training:

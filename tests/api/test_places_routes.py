@@ -1,6 +1,8 @@
 """A gallery of places over HTTP: likes, maps, caps; and that it breaks nothing else of the service."""
 
+import importlib
 import io
+import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +11,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from map_gallery_fakes import CENTER, GROUND_M, make_maps, make_place_gallery
 from PIL import Image
 from served import JPEG, is_problem, make_gallery, picture, serving
 
+from placeprint.api import routes
 from placeprint.api.client import Client
+from placeprint.api.routes.opened import told_gallery
 from placeprint.encoders.areas import Box
 from placeprint.encoders.errors import InvalidCoordinate
 from placeprint.encoders.sphere import great_circle_km
@@ -235,6 +241,31 @@ def test_unless_places_are_told_exactly_nothing_of_them_is(home: Path, precision
         assert client.get(CITY).json()["n_photos"] > 300
         map = client.get(f"{CITY}/places/map", params={**HERE, "side_px": 32})
         assert map.headers["content-type"] == "image/png"
+
+
+def test_every_route_that_tells_of_a_gallery_asks_whether_it_may() -> None:
+    tells_nothing = {
+        ("GET", "/v1/galleries/{gallery}"),
+        ("DELETE", "/v1/galleries/{gallery}"),
+        ("GET", "/v1/galleries/{gallery}/places/map"),
+    }
+
+    def calls(dependant: Dependant) -> set[object]:
+        return {dependant.call}.union(*map(calls, dependant.dependencies))
+
+    def declared(name: str) -> list[APIRoute]:
+        router = getattr(importlib.import_module(f"{routes.__name__}.{name}"), "routes", None)
+        return [] if router is None else [one for one in router.routes if isinstance(one, APIRoute)]
+
+    asked = {
+        (method, route.path): told_gallery in calls(route.dependant)
+        for module in pkgutil.iter_modules(routes.__path__)
+        for route in declared(module.name)
+        for method in route.methods
+        if "{gallery}" in route.path
+    }
+    assert len(asked) > 12
+    assert {route for route, is_asked in asked.items() if not is_asked} == tells_nothing
 
 
 def test_places_in_a_sensitive_area_never_answer(home: Path, tmp_path: Path) -> None:
