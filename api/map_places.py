@@ -1,7 +1,7 @@
 """Which maps a training looks at, and at which places of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,20 @@ if TYPE_CHECKING:  # they load torch and GDAL, which `--help` must not
 
     from ..encoders.areas import Box
     from ..encoders.map_learning.crop_source import CropSource
+
+
+Maps = Annotated[
+    list[Path], typer.Option("--mosaic", help="Map to learn from; several times for several maps.")
+]
+RunFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if it is not there.")]
+DrawnIn = Annotated[
+    str | None,
+    typer.Option("--area", metavar="W,S,E,N", help="Draw places here; by default all over the maps."),
+]
+Points = Annotated[
+    Path | None,
+    typer.Option("--points", help="Learn from the places of this table or vector file instead."),
+]
 
 
 def opened_maps(paths: list[Path]) -> "tuple[CropSource, Box | None, dict[str, Any]]":

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .exits import resumable
-from .map_places import opened_maps, places_of
+from .map_places import DrawnIn, Maps, Points, RunFolder, opened_maps, places_of
 from .options import AsJson
 
 N_PLACES = 20_000
@@ -16,15 +16,11 @@ N_PLACES = 20_000
 
 def map_student(
     encoder: Annotated[str, typer.Option(help="Map encoder: a name, or a .safetensors of `train maps`.")],
-    mosaic: Annotated[list[Path], typer.Option(help="Map it looks at; several times for several maps.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if it is not there.")],
-    area: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Draw places here; by default all over the maps.")
-    ] = None,
+    mosaic: Maps,
+    out: RunFolder,
+    area: DrawnIn = None,
     places: Annotated[int, typer.Option(min=1, help="How many places to draw.")] = N_PLACES,
-    points: Annotated[
-        Path | None, typer.Option(help="Learn the places of this table or vector file instead.")
-    ] = None,
+    points: Points = None,
     network: Annotated[
         Literal["feed-forward", "siren", "residual"], typer.Option(help="Of the student.")
     ] = "feed-forward",

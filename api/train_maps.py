@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .exits import resumable
-from .map_places import opened_maps, places_of
+from .map_places import DrawnIn, Maps, Points, RunFolder, opened_maps, places_of
 from .options import AsJson
 
 if TYPE_CHECKING:  # they load torch and GDAL, which `--help` must not
@@ -19,15 +19,11 @@ N_PLACES = 5000
 
 
 def maps(
-    mosaic: Annotated[list[Path], typer.Option(help="Map to learn from; several times for several maps.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if it is not there.")],
-    area: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Draw places here; by default all over the maps.")
-    ] = None,
+    mosaic: Maps,
+    out: RunFolder,
+    area: DrawnIn = None,
     places: Annotated[int, typer.Option(min=1, help="How many places to draw.")] = N_PLACES,
-    points: Annotated[
-        Path | None, typer.Option(help="Learn from the places of this table or vector file instead.")
-    ] = None,
+    points: Points = None,
     preset: Annotated[str, typer.Option(help="small-data, gpu or paper.")] = "small-data",
     ground_m: Annotated[float | None, typer.Option(help="Ground width of a place's crop, meters.")] = None,
     price: Annotated[
