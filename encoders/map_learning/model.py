@@ -1,7 +1,7 @@
 """Student, teacher, heads and losses of a map run, put together: the total of one batch.
 
-total = distillation + koleo + alpha · geo + beta · reconstruction + gamma · clustering, each with the
-weight of the settings; a part of weight 0 is not computed.
+total = distillation + koleo + alpha · geo + beta · reconstruction + gamma · clustering + surroundings,
+each with the weight of the settings; a part of weight 0 is not computed.
 
 Letters: S views (2 global, then the local ones), B places, C classes, D embedding.
 """
@@ -19,6 +19,7 @@ from .geo_heads import GeoBatch, GeoHeads
 from .network import draw_kept, map_network
 from .reconstruction import MaskedDecoder, draw_mask, masked_classes, masked_colors
 from .settings import MapRun
+from .surroundings import SurroundingsHead
 from .task_weights import TaskWeights
 from .views import N_GLOBAL
 
@@ -41,15 +42,19 @@ class Branch(nn.Module):
 
 @dataclass(frozen=True)
 class Views:
-    """Views of a batch as tensors, class ids uint8."""
+    """Views of a batch as tensors, class ids uint8, and what lies around."""
 
     global_ids: Tensor  # (2, B, px, px)
     local_ids: Tensor  # (L, B, px, px)
+    ring_shares: Tensor  # (B, C) float32, see `surroundings`
 
     def to(self, device: torch.device) -> "Views":
         """The same on a device."""
         return Views(
-            self.global_ids.to(device, non_blocking=True), self.local_ids.to(device, non_blocking=True)
+            *(
+                one.to(device, non_blocking=True)
+                for one in (self.global_ids, self.local_ids, self.ring_shares)
+            )
         )
 
 
@@ -113,7 +118,9 @@ class MapModel(nn.Module):
             is_student_centered=bool(run.center_student),
             momentum=run.center_momentum,
         )
-        self.weights = TaskWeights((*geo.tasks, "reconstruction", "clustering"), run.weighting)
+        self.surroundings = SurroundingsHead(run.dimension, n_classes)
+        names = (*geo.tasks, "reconstruction", "clustering", "surroundings")
+        self.weights = TaskWeights(names, run.weighting)
         self.register_buffer("colors", colors, persistent=False)
 
     def losses(self, views: Views, labels: GeoBatch, teacher_temperature: float) -> MapLosses:
@@ -138,6 +145,7 @@ class MapModel(nn.Module):
         parts |= auxiliary
         share = {task: run.geo_weight / len(self.geo.tasks) for task in self.geo.tasks}
         share |= {"reconstruction": run.reconstruction_weight, "clustering": run.clustering_weight}
+        share |= {"surroundings": run.surroundings_weight}
         for name, loss in self.weights(auxiliary, present).items():
             weighted[name] = share[name] * loss
         return MapLosses(
@@ -162,6 +170,10 @@ class MapModel(nn.Module):
         if run.clustering_weight > 0.0:
             found["clustering"] = self.clustering(student.middle, teacher.middle).loss
             present["clustering"] = torch.ones((), dtype=torch.bool, device=found["clustering"].device)
+        if run.surroundings_weight > 0.0:
+            said = [self.surroundings(one, views.ring_shares) for one in student.embedding[:N_GLOBAL]]
+            found["surroundings"] = torch.stack([loss for loss, _ in said]).mean()
+            present["surroundings"] = said[0][1]
         return found, present
 
     def _reconstruct(self, student: _Seen, views: Views) -> tuple[Tensor, Tensor]:

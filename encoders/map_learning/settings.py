@@ -65,6 +65,7 @@ class MapRun:
     geo_weight: float = 0.3  # alpha
     reconstruction_weight: float = 0.3  # beta
     clustering_weight: float = 0.3  # gamma
+    surroundings_weight: float = 0.3  # ours; the published total has no such part
     weighting: Weighting | None = None  # of the auxiliary parts against each other
 
     # Geographic heads: see `geo_heads`.
@@ -86,6 +87,9 @@ class MapRun:
     cluster_student_temperature: float = 0.1
     cluster_teacher_temperature: float | None = None
     center_student: bool | None = None  # subtract the diversity offset from the student, too
+
+    # The ring around a crop, see `surroundings`: width of its outer edge over `ground_m`.
+    surroundings_zoom: float = 3.0
 
     # Places: see `sampling`.
     keep_floor: float = 0.1  # weight of a place whose crop shows one class only; 1: no filter
@@ -131,8 +135,8 @@ class MapRun:
         _require(hot is None or hot > 0.0, "cluster_teacher_temperature", self, "above 0")
         for name in (
             "koleo_weight", "distillation_weight", "geo_weight", "reconstruction_weight",
-            "clustering_weight", "weight_decay", "final_weight_decay", "clip", "n_local", "frozen_epochs",
-            "seed", "final_learning_rate", "local_offset",
+            "clustering_weight", "surroundings_weight", "weight_decay", "final_weight_decay", "clip",
+            "n_local", "frozen_epochs", "seed", "final_learning_rate", "local_offset",
         ):  # fmt: skip
             _require(getattr(self, name) >= 0, name, self, "0 or more")
         for name in (
@@ -141,6 +145,7 @@ class MapRun:
             _require(getattr(self, name) >= 1, name, self, "1 or more")
         for name in ("n_out", "n_prototypes", "n_density_bins", "batch_size"):
             _require(getattr(self, name) >= 2, name, self, "2 or more")
+        _require(self.surroundings_zoom > 1.0, "surroundings_zoom", self, "above 1")
         for name in ("global_px", "local_px"):
             px = getattr(self, name)
             _require(px >= STRIDE and px % STRIDE == 0, name, self, f"a multiple of {STRIDE}")
@@ -164,8 +169,8 @@ class MapRun:
 
     @property
     def reach_m(self) -> float:
-        """How far from its place a view can reach, meters: a corner of the widest, or an offset one."""
-        widest = self.global_zoom[1]
+        """How far from its place learning looks, meters: a corner of the widest view, or an offset one."""
+        widest = max(self.global_zoom[1], self.surroundings_zoom if self.surroundings_weight > 0.0 else 0.0)
         shifted = 2.0 * self.local_offset + self.local_zoom[1] * 2.0**0.5
         return float(self.ground_m * max(widest * 2.0**0.5, shifted) / 2.0)
 
@@ -232,7 +237,7 @@ _FORMS: dict[str, dict[str, Any]] = {
 
 PRESETS: dict[str, MapRun] = {
     "small-data": MapRun(),
-    "paper": MapRun(variant="paper", koleo_weight=0.0, channel_dropout=0.0),
+    "paper": MapRun(variant="paper", koleo_weight=0.0, channel_dropout=0.0, surroundings_weight=0.0),
     "gpu": MapRun(
         network="vit-small",
         dimension=256,

@@ -31,6 +31,7 @@ from .monitor import CollapseMonitor, Signs, effective_rank, judge_round, knn_pr
 from .prefetch import Prefetcher
 from .sampling import MapSplit, PlaceWeights, step_rng
 from .settings import MapRun
+from .surroundings import ring_shares
 from .timing import Timing
 from .views import draw_cuts
 
@@ -132,9 +133,16 @@ class MapTrainer:
             torch.from_numpy(cuts.cut(self.source))
             for cuts in draw_cuts(lonlat, self.run, step_rng(self.run.seed, step))
         ]
+        views.append(torch.from_numpy(self._ring_shares(lonlat)))
         if self.device.type == "cuda":
             views = [one.pin_memory() for one in views]
         return rows, Views(*views)
+
+    def _ring_shares(self, lonlat: _Floats) -> NDArray[np.float32]:
+        run = self.run
+        if run.surroundings_weight == 0.0:  # no need to look
+            return np.full((len(lonlat), N_CLASSES), np.nan, np.float32)
+        return ring_shares(self.source, lonlat, ground_m=run.ground_m, zoom=run.surroundings_zoom)
 
     def step(self) -> MapLosses:
         """One step of the optimizer; the losses before it."""

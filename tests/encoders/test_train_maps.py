@@ -38,7 +38,7 @@ from placeprint.encoders.train_maps import class_colors, run_maps
 RUN = MapRun(
     global_px=16, local_px=16, n_local=1, dimension=16, n_out=16, head_hidden=32, bottleneck=16,
     n_prototypes=8, cluster_width=8, n_geocells=4, ground_m=500.0, epochs=4, batch_size=16, seed=3,
-    learning_rate=1e-3,
+    learning_rate=1e-3, surroundings_zoom=1.5,
 )  # fmt: skip
 FILES = ("checkpoint.safetensors", "log.jsonl", "map-encoder.safetensors", "card.md")
 
@@ -88,7 +88,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 
 def test_losses_fall_and_held_out_prices_are_told(tmp_path: Path) -> None:
-    run = replace(RUN, epochs=6, batch_size=32, held_out_share=0.2, learning_rate=3e-3)
+    run = replace(RUN, epochs=12, batch_size=32, held_out_share=0.2, learning_rate=3e-3)
     report = run_it(tmp_path / "run", run, 500)
     first, *_, last = log_of(tmp_path / "run")
     for part in ("price", "reconstruction"):
@@ -101,7 +101,10 @@ def test_losses_fall_and_held_out_prices_are_told(tmp_path: Path) -> None:
     assert held["position"]["median_km"] < 30.0
 
 
-PARTS = ("koleo_weight", "geo_weight", "reconstruction_weight", "clustering_weight", "distillation_weight")
+PARTS = (
+    "koleo_weight", "geo_weight", "reconstruction_weight", "clustering_weight", "surroundings_weight",
+    "distillation_weight",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -128,7 +131,7 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     parts = {name: float(loss) for name, loss in found.parts.items()}
     geo = (parts["price"] + parts["position"] + parts["geocell"]) / 3
     wanted = parts["distillation"] + 0.1 * parts["koleo"] + 0.5 * geo
-    wanted += 0.25 * parts["reconstruction"] + 2.0 * parts["clustering"]
+    wanted += 0.25 * parts["reconstruction"] + 2.0 * parts["clustering"] + 0.3 * parts["surroundings"]
     assert float(found.total.detach()) == pytest.approx(wanted, rel=1e-5)
 
 
