@@ -61,6 +61,10 @@ class UnknownGallery(PlaceprintError, LookupError):
     """No gallery of that name."""
 
 
+class UnknownVector(PlaceprintError):
+    """A gallery has no vectors of the name."""
+
+
 class InvalidGalleryName(UnknownGallery, ValueError):
     """A word that cannot name a gallery."""
 
@@ -143,3 +147,15 @@ class WrongPhotoSet(PlaceprintError):
 
 class NoMapTiles(PlaceprintError):
     """Map tiles that a server does not give, or that its rules do not allow to ask for."""
+
+
+class UninitializedVocabulary(PlaceprintError):
+    """An aggregation of local features whose centers have not been fitted to any photos."""
+
+
+class NoImagery(PlaceprintError):
+    """A picture, or word of pictures, that a provider of imagery does not give."""
+
+
+class ImageryRefused(NoImagery):
+    """A provider of imagery that lets nobody go on like this: its key, its terms or its quota."""

@@ -12,7 +12,7 @@ maps are looked at more closely, with municipalities and counties.
 import argparse
 import csv
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from .mosaics.entropy import class_shares
 from .mosaics.layers import read_layer
 from .mosaics.mosaic import Mosaic
 from .train_map_student import run_student
-from .train_maps import run_maps
+from .train_maps import Show, run_maps
 
 _Floats = NDArray[np.float64]
 EXTRACTS = {"liechtenstein": 5000, "monaco": 500, "helsinki": 250, "baltimore": 1800, "paris_bss": 250}
@@ -47,8 +47,8 @@ NATURAL_EARTH = (
     "ne_10m_land", "ne_10m_lakes", "ne_10m_rivers_lake_centerlines", "ne_50m_urban_areas",
     "ne_50m_admin_0_boundary_lines_land",
 )  # fmt: skip
-STREETS_RUN = MapRun(ground_m=500.0, epochs=40)
-REGIONS_RUN = MapRun(ground_m=40_000.0, epochs=22)
+STREETS_RUN = MapRun(ground_m=500.0, epochs=30)
+REGIONS_RUN = MapRun(ground_m=40_000.0, epochs=14)
 STUDENT_RUN, STUDENT_TIMES = DistillRun(), 3
 COMMAND = "python -m placeprint.encoders.train_map_encoders --data DIR --out DIR"
 
@@ -194,25 +194,21 @@ def patches(maps: Sequence[Mosaic]) -> Patchwork:
     return Patchwork([(one.bounds, one) for one in maps])
 
 
-def make(data: Path, out: Path, tell: Callable[[str], None] = print) -> None:
-    """Make all three, each in a folder of its own below ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
-
-    def show(record: dict[str, Any], epochs: int) -> None:
-        tell(f"epoch {record['epoch']} of {epochs}, loss {record['loss']:.3f}")
-
-    tell("streets")
-    streets = street_maps(data, out)
-    facts = facts_of(streets)
+def make_streets(data: Path, out: Path, show: Show) -> None:
+    """``placeprint-streets-v1``, in folders of its own below ``out``."""
+    maps = street_maps(data, out)
+    facts = facts_of(maps)
     run_maps(
-        patches(streets), street_places(streets), STREETS_RUN, out / "streets",
+        patches(maps), street_places(maps), STREETS_RUN, out / "streets",
         facts=facts, is_resumed=True, show=show,
     )  # fmt: skip
     ship(out / "streets", STREETS, facts, out)
 
-    tell("regions")
-    regions = regional_maps(data, out)
-    source, facts, places = patches(regions), facts_of(regions), regional_places(data, regions[-1])
+
+def make_regions(data: Path, out: Path, show: Show) -> None:
+    """``placeprint-regions-v1``, and the student that learns from it."""
+    maps = regional_maps(data, out)
+    source, facts, places = patches(maps), facts_of(maps), regional_places(data, maps[-1])
     labels = labels_for(
         places, population=data / "places" / "cities.csv.gz", population_column="population",
         radius_km=REGIONS_RUN.ground_m / 2000.0,
@@ -221,14 +217,14 @@ def make(data: Path, out: Path, tell: Callable[[str], None] = print) -> None:
         source, places, REGIONS_RUN, out / "regions", labels=labels, facts=facts, is_resumed=True, show=show
     )
     teacher = ship(out / "regions", REGIONS, facts, out)
-
-    tell("student of the regions")
     run_student(
-        teacher, source, regional_places(data, regions[-1], times=STUDENT_TIMES), STUDENT_RUN,
-        out / "student", name=STUDENT, facts=facts, is_resumed=True,
-        show=show,
+        teacher, source, regional_places(data, maps[-1], times=STUDENT_TIMES), STUDENT_RUN,
+        out / "student", name=STUDENT, facts=facts, is_resumed=True, show=show,
     )  # fmt: skip
     (out / f"{STUDENT}.safetensors").write_bytes((out / "student" / "map-student.safetensors").read_bytes())
+
+
+MAKERS = {"streets": make_streets, "regions": make_regions}
 
 
 def main() -> None:
@@ -236,8 +232,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="Folder with osm, natural_earth, places, …")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", choices=MAKERS, help="One of them; two commands can run side by side.")
     asked = parser.parse_args()
-    make(asked.data, asked.out)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name in [asked.only] if asked.only else MAKERS:
+
+        def show(record: dict[str, Any], n: int, name: str = name) -> None:
+            print(f"{name}: epoch {record['epoch']} of {n}, loss {record['loss']:.3f}", flush=True)
+
+        MAKERS[name](asked.data, asked.out, show)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """A gallery as one file: what `restore` makes a gallery of again.
 
-A backup is the truth and nothing else: ``gallery.json``, the shards of the ledger, and what was
-fitted. The vector store is left out, for the ledger makes it again, and so are the photos' own files and
-the encoder's weights, which live elsewhere. No lock is taken: a service may hold the gallery, and photos may
-be added meanwhile, since a shard comes into being whole and is never changed; the backup holds those that
-were there when it began. Erasing alone changes shards. A backup that it crossed is begun anew, so that
-none holds half of an erasure.
+A backup is the truth and nothing else: ``gallery.json``, the shards of the ledger and of the ledgers of
+named vectors with their cards, and what was fitted. The vector store is left out, for the ledgers make it
+again, and so are the photos' own files and the encoders' weights, which live elsewhere. No lock is taken: a
+service may hold the gallery, and photos may be added meanwhile, since a shard comes into being whole and
+is never changed; the backup holds those that were there when it began. Erasing alone changes shards. A
+backup that it crossed is begun anew, so that none holds half of an erasure.
 """
 
 import io
@@ -30,13 +30,17 @@ from .archive import ArchiveWriter
 from .durable import sync_folder
 from .gallery_files import FITTED, gallery_folder, gallery_names, read_config
 from .ledger import Ledger
+from .named_vectors import CARD, NAME, VECTORS, NamedVectors
 from .settings import Settings
 from .state import Position, State
 
 KIND: Final = "placeprint gallery"
 FORMAT: Final = 1
 KEPT: Final = (*FITTED, "places.json")  # beside the ledger, where they are
-MEMBER: Final = re.compile(r"gallery\.json|ledger/[0-9]{8}\.parquet|" + "|".join(map(re.escape, KEPT)))
+MEMBER: Final = re.compile(
+    rf"gallery\.json|({VECTORS}/{NAME.pattern}/)?ledger/[0-9]{{8}}\.parquet|"
+    rf"{VECTORS}/{NAME.pattern}/{re.escape(CARD)}|" + "|".join(map(re.escape, KEPT))
+)
 _TRIALS: Final = 5
 
 Stamp = tuple[int, int, int]
@@ -161,24 +165,28 @@ def _write(folder: Path, file: BinaryIO, progress: Progress) -> Backup:
     """Write the archive of a gallery's folder."""
     ledger = ledger_of(folder)
     config = (folder / "gallery.json").read_bytes()
-    shards = [ledger.path(number) for number in ledger.numbers()]
-    before = {path: _stamp(path.stat()) for path in shards}
+    named = NamedVectors(folder, is_read_only=True)
+    numbers = ledger.numbers()
+    ledgers = {
+        path: one for one in (ledger, *named.ledgers.values()) for path in map(one.path, one.numbers())
+    }
+    before = {path: _stamp(path.stat()) for path in ledgers}
     total, done = sum(size for size, *_ in before.values()), 0
     archive = ArchiveWriter(file)
     archive.add("gallery.json", io.BytesIO(config), len(config))
-    for path in shards:
+    for path, one in ledgers.items():
         with _held(path, before[path]) as shard:
-            _require_whole(path, shard, ledger.fingerprint)
+            _require_whole(path, shard, one.fingerprint)
             shard.seek(0)
-            archive.add(f"ledger/{path.name}", shard, before[path][0])
+            archive.add(path.relative_to(folder).as_posix(), shard, before[path][0])
         done += before[path][0]
         progress(done, total)
-    for kept in KEPT:
+    for kept in (*KEPT, *(f"{VECTORS}/{name}/{CARD}" for name in named.cards)):
         with suppress(FileNotFoundError):
             content = (folder / kept).read_bytes()
             archive.add(kept, io.BytesIO(content), len(content))
-    counts = counted(ledger, [int(path.stem) for path in shards])
-    for path in shards:  # counted before this: what was counted is what was copied
+    counts = counted(ledger, numbers)
+    for path in ledgers:  # counted before this: what was counted is what was copied
         with _held(path, before[path]):
             pass
     facts = {

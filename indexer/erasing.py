@@ -1,6 +1,6 @@
 """What is being erased from a gallery, noted so that whatever ends the process, the erasing is ended.
 
-To erase takes several files: shards of the ledger, the calibration, the vector store. The note is
+To erase takes several files: shards of the ledgers, the calibration, the vector store. The note is
 written before the first of them changes and removed after the last; whoever opens the gallery and finds
 one goes on with it. It says of each photo up to which shard: what is added again later stays.
 """
@@ -13,6 +13,7 @@ from ..encoders.errors import DamagedGallery
 from .durable import sync_folder, write_atomically
 from .gallery_files import FITTED
 from .ledger import Ledger
+from .named_vectors import NamedVectors
 
 NOTE = "erasing.json"
 
@@ -23,10 +24,11 @@ class Erasing:
     Args:
         folder: of the gallery.
         ledger: in which rows are emptied.
+        named: in whose ledgers, too.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger) -> None:
-        self._folder, self._ledger = folder, ledger
+    def __init__(self, folder: Path, ledger: Ledger, named: NamedVectors) -> None:
+        self._folder, self._ledger, self._named = folder, ledger, named
         self._path = folder / NOTE
 
     @property
@@ -60,6 +62,9 @@ class Erasing:
         noted = self.begun
         for until in sorted(set(noted.values())):
             self._ledger.erase({id for id, number in noted.items() if number == until}, until=until)
+        for other in self._named.ledgers.values():
+            # Whenever they were made: a photo that is added again is looked at again.
+            other.erase(set(noted))
         if noted:
             for name in FITTED:
                 (self._folder / name).unlink(missing_ok=True)

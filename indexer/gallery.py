@@ -1,8 +1,9 @@
 """The gallery: indexed photos, and the questions one asks of them.
 
 A gallery is a folder: ``gallery.json`` (which encoder made it), ``ledger/`` (the truth, see
-`ledger`), and a vector store that follows it, either ``index/`` beside it or a collection on a
-Qdrant server. Whatever happens to the store, the ledger makes it again.
+`ledger`), ``vectors/`` (what other encoders say of the same photos, see `named_vectors`), and a vector
+store that follows them, either ``index/`` beside them or a collection on a Qdrant server. Whatever
+happens to the store, the ledgers make it again.
 
 One process holds a gallery at a time; one that may not be written can be searched by many, each on a
 copy of the store. Writing goes to the ledger first, then to the store, then the number of the shard
@@ -16,6 +17,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,7 @@ from ..encoders.errors import (
     PlaceprintError,
     ReadOnlyGallery,
     UnknownGallery,
+    UnknownVector,
 )
 from ..encoders.fingerprint import Fingerprint
 from ..encoders.sphere import as_lonlat
@@ -42,11 +45,13 @@ from .gallery_files import gallery_names as gallery_names
 from .index import Index
 from .ledger import Ledger, iterate_rows
 from .lock import GalleryLock
+from .named_vectors import NamedVectors, VectorCard
 from .photos import Photo, photo_of
 from .record import Record
 from .settings import Settings
 from .state import Entry, State
-from .store import EXACT_UP_TO, GROUP, translate
+from .store import EXACT_UP_TO, VECTOR
+from .store_words import GROUP, translate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +98,14 @@ class Gallery:
                 dimension=self.fingerprint.dimension,
                 is_read_only=self.is_read_only,
             )
-            self._erasing = Erasing(folder, self.ledger)
+            self.named = NamedVectors(folder, is_read_only=self.is_read_only)
+            self._erasing = Erasing(folder, self.ledger, self.named)
             is_erasing = not self.is_read_only and self._erasing.empty()
             self._index = Index(
                 folder,
                 self.ledger,
                 self.fingerprint.dimension,
+                self.named,
                 server=self._server(),
                 is_fresh=is_rebuilt or is_erasing,
                 is_read_only=self.is_read_only,
@@ -240,19 +247,39 @@ class Gallery:
         self._lock.release()
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def check(self, fingerprint: Fingerprint) -> None:
-        """See that an encoder is the one that built the gallery.
+    def check(self, fingerprint: Fingerprint, *, using: str = VECTOR) -> None:
+        """See that an encoder is the one that built the gallery, or one of its named vectors.
 
         Raises:
             FingerprintMismatch: it is another, or has other weights or preprocessing.
+            UnknownVector: there are no vectors of that name.
         """
-        ours = self.fingerprint
+        ours = self.fingerprint_of(using)
+        if fingerprint.id != ours.id and using != VECTOR:
+            raise FingerprintMismatch(
+                f"the vectors {using!r} of gallery {self.name!r} are by encoder {ours.name} ({ours.id}), not "
+                f"by {fingerprint.name} ({fingerprint.id}): their embeddings cannot be compared. Use that "
+                f"encoder, or have them made anew"
+            )
         if fingerprint.id != ours.id:
             raise FingerprintMismatch(
                 f"gallery {self.name!r} was built by encoder {ours.name} ({ours.id}), not by "
                 f"{fingerprint.name} ({fingerprint.id}): their embeddings cannot be compared. Use "
                 f"--encoder {ours.name!r} with the same weights, or index into another gallery"
             )
+
+    def fingerprint_of(self, using: str) -> Fingerprint:
+        """The encoder of the gallery's own vectors, ``image``, or of the named ones.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+        """
+        if using == VECTOR:
+            return self.fingerprint
+        if using not in self.named.cards:
+            known = ", ".join([VECTOR, *self.named.cards])
+            raise UnknownVector(f"gallery {self.name!r} has no vectors {using!r}; there are {known}")
+        return self.named.cards[using].fingerprint
 
     def remember_weights(self, path: str | Path) -> None:
         """Note where the file of the encoder's weights is now; the next search finds it there."""
@@ -363,6 +390,67 @@ class Gallery:
             )  # fmt: skip
             return len(live)
 
+    def begin_vectors(self, card: VectorCard) -> None:
+        """Make room for what another encoder says of the photos, under a name; or note its card anew.
+
+        The vector store is made anew where its shape changes, while questions go on.
+
+        Raises:
+            FingerprintMismatch: there are vectors of that name by another encoder.
+            InvalidOption: a name that cannot be.
+        """
+        self._require_writable()
+        with self._index.writing:
+            before = self.named.cards.get(card.name)
+            if before is not None:
+                self.check(card.fingerprint, using=card.name)
+            self.named.keep(card)
+        if before is None or before.is_quantized != card.is_quantized:
+            self._index.renew()
+
+    def add_vectors(self, name: str, sha256s: Sequence[str], embeddings: ArrayLike) -> None:
+        """Commit what another encoder says of photos. On return it is durable and found.
+
+        Args:
+            name: of the vectors, as `begin_vectors` was told.
+            sha256s: of the photos' bytes; they may be known or not.
+            embeddings: (n, D), of any length but 0.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+            ValueError: an embedding of another dimension, not finite, or zero.
+        """
+        self._require_writable()
+        dimension = self.fingerprint_of(name).dimension
+        rows = [
+            Record(key=sha256, status="embedded", sha256=sha256, embedding=_unit(one, dimension))
+            for sha256, one in zip(sha256s, np.asarray(embeddings), strict=True)
+        ]
+        if rows:
+            self._index.append_named(name, rows)
+
+    def lacking(self, name: str) -> list[str]:
+        """Ids of the photos in the gallery that have no vector of a name.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+        """
+        self.fingerprint_of(name)
+        known = self.named.state(name).embedded_at
+        return [id for id in self.state.live if id in self.state.embedded_at and id not in known]
+
+    def end_vectors(self, name: str) -> None:
+        """Forget the vectors of a name.
+
+        Raises:
+            UnknownVector: there are none.
+        """
+        self._require_writable()
+        self.fingerprint_of(name)
+        with self._index.writing:
+            self.named.remove(name)
+        self._index.renew()
+
     def knows(self, id: str) -> bool:
         """Whether a photo is in the gallery, or was."""
         state = self._index.state
@@ -383,6 +471,7 @@ class Gallery:
         filter: Filter | None = None,
         exact: bool = False,
         offset: int = 0,
+        using: str = VECTOR,
     ) -> list[Neighbor]:
         """The k most similar photos that pass the filter, most similar first.
 
@@ -395,16 +484,23 @@ class Gallery:
             filter: which photos may answer.
             exact: search every photo.
             offset: how many of the most similar to leave out, for paging.
+            using: which vectors to compare, the gallery's own or some by another encoder; photos without
+                such a vector are no answers.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
         """
-        vector = _unit(embedding, self.fingerprint.dimension)
+        vector = _unit(embedding, self.fingerprint_of(using).dimension)
         if k < 1:
             raise InvalidFilter(f"k is the number of neighbors wanted, at least 1; got {k}")
-        condition = translate(filter or Filter(), self._index.store.words)
+        having = None if using == VECTOR else using
+        condition = translate(filter or Filter(), self._index.store.words, having=having)
         matches = None if condition is None else self._index.store.count(condition)
         exact = exact or (matches is not None and matches <= EXACT_UP_TO)
-        found = self._index.store.query(vector, k, condition, exact=exact, offset=offset)
+        ask = partial(self._index.store.query, vector, k, condition, offset=offset, using=using)
+        found = ask(exact=exact)
         if matches is not None and len(found) < min(k, matches - offset) and not exact:
-            found = self._index.store.query(vector, k, condition, exact=True, offset=offset)
+            found = ask(exact=True)
         return [Neighbor(photo=photo_of(point), similarity=point.similarity) for point in found]
 
     def locate_neighbors(
@@ -449,16 +545,20 @@ class Gallery:
         found = {point.id: photo_of(point) for point in self._index.store.retrieve(ids, with_vectors=False)}
         return [found[id] for id in ids if id in found]
 
-    def embeddings(self, ids: Sequence[str]) -> NDArray[np.float32]:
+    def embeddings(self, ids: Sequence[str], *, using: str = VECTOR) -> NDArray[np.float32]:
         """The embeddings of photos in the gallery, as the ledger has them: (n, D).
 
         Raises:
-            KeyError: for an id that was never in the gallery.
+            KeyError: for an id that was never in the gallery, or has no vector of that name.
+            UnknownVector: there are no vectors of that name.
         """
-        places = [self.state.embedded_at[id] for id in ids]
-        rows = iterate_rows(self.ledger, places)
+        dimension = self.fingerprint_of(using).dimension
+        is_own = using == VECTOR
+        embedded_at = self.state.embedded_at if is_own else self.named.state(using).embedded_at
+        places = [embedded_at[id] for id in ids]
+        rows = iterate_rows(self.ledger if is_own else self.named.ledgers[using], places)
         vectors = [rows[place].embedding for place in places]
-        return np.array(vectors, np.float32).reshape(len(places), self.fingerprint.dimension)
+        return np.array(vectors, np.float32).reshape(len(places), dimension)
 
     def sample(self, n: int) -> NDArray[np.float32]:
         """The embeddings of at most n photos: (S, D), unit length. Always the same ones."""
@@ -530,7 +630,7 @@ class Gallery:
 
 def is_writable(folder: Path) -> bool:
     """Whether all that a gallery writes may be written."""
-    parts = [folder, folder / "lock", folder / "ledger", folder / "index"]
+    parts = [folder, folder / "lock", folder / "ledger", folder / "index", folder / "vectors"]
     return all(os.access(part, os.W_OK) for part in parts if part.exists())
 
 

@@ -2,11 +2,11 @@
 
 On disk the store lives in generations, ``gen-0001``, ``gen-0002``, …; ``CURRENT`` names the one in
 use and changes by an atomic rename. In each, ``applied.json`` has the number of the last shard of
-the ledger that the store has taken in, what tells that shard from another of its number, and how
-many points there were then. A store that lags behind, because a process was killed or a newer
-generation was being built, is given the shards that it misses; giving one twice does no harm. A
-store that knows a shard which the ledger has not, because one of the two came back from a backup,
-is made anew.
+the ledger that the store has taken in, what tells that shard from another of its number, how many
+points there were then, and as much of the ledgers of named vectors. A store that lags behind, because
+a process was killed or a newer generation was being built, is given the shards that it misses; giving
+one twice does no harm. A store that knows a shard which a ledger has not, because one of the two came
+back from a backup, is made anew.
 """
 
 import json
@@ -27,10 +27,11 @@ from ..encoders.errors import PlaceprintError, ReadOnlyGallery
 from .durable import write_atomically
 from .holes import copy_written
 from .ledger import Ledger, iterate_rows
+from .named_vectors import NamedVectors
 from .photos import payload_of
 from .record import Record
 from .state import Position, State
-from .store import EdgeStore, ServerStore, StoreUnavailable, index_kind
+from .store import VECTOR, EdgeStore, Kinds, ServerStore, StoreUnavailable, VectorKind, Vectors, index_kind
 
 MAX_INDEXED_FIELDS = 64
 CHUNK = 1024
@@ -58,15 +59,24 @@ class _Live:
         """Number of the last shard taken in."""
         return int(self.note.get("shards", 0))
 
-    def note_applied(self, ledger: Ledger, number: int) -> None:
-        """Note a shard as taken in, once what it brought is on the disk."""
+    def n_applied_of(self, name: str) -> int:
+        """Number of the last shard of a named vector that was taken in."""
+        return int(self.note.get("named", {}).get(name, {}).get("shards", 0))
+
+    def note_applied(self, ledger: Ledger, number: int, named: NamedVectors) -> None:
+        """Note shards as taken in, once what they brought is on the disk."""
         self.store.flush()
-        note = {"shards": number, "commit": ledger.commit_id(number), "points": self.store.count(None)}
+        note = {
+            "shards": number, "commit": ledger.commit_id(number), "points": self.store.count(None),
+            "named": {name: _noted(name, named) for name in named.cards},
+        }  # fmt: skip
         write_atomically(self.applied, json.dumps(note))
 
-    def is_astray(self, ledger: Ledger) -> bool:
-        """Whether the store has what the ledger never said, or lacks what it should have."""
+    def is_astray(self, ledger: Ledger, named: NamedVectors) -> bool:
+        """Whether the store has what the ledgers never said, or lacks what it should have."""
         note = self.note
+        if self._is_astray_of_named(note.get("named", {}), named):
+            return True
         number, commit = int(note.get("shards", 0)), str(note.get("commit", ""))
         last = len(ledger)
         if number > last or (commit and commit != ledger.commit_id(number)):
@@ -74,6 +84,25 @@ class _Live:
         if number < last:  # of the shards still missing the store may hold a part already
             return False
         return "points" in note and note["points"] != self.store.count(None)
+
+    def _is_astray_of_named(self, noted: dict[str, Any], named: NamedVectors) -> bool:
+        if set(noted) != set(named.cards):
+            return True
+        for name, note in noted.items():
+            ledger, now = named.ledgers[name], _noted(name, named)
+            if note["shards"] > now["shards"] or note["commit"] != ledger.commit_id(note["shards"]):
+                return True
+            if note["kind"] != now["kind"]:
+                return True
+        return False
+
+
+def _noted(name: str, named: NamedVectors) -> dict[str, Any]:
+    """What tells the present embeddings of a name from those of another time."""
+    ledger, card = named.ledgers[name], named.cards[name]
+    number = len(ledger)
+    kind = f"{card.fingerprint.id} {'int8' if card.is_quantized else 'float32'}"
+    return {"shards": number, "commit": ledger.commit_id(number), "kind": kind}
 
 
 class Index:
@@ -83,6 +112,7 @@ class Index:
         folder: of the gallery.
         ledger: to follow.
         dimension: of the embeddings.
+        named: vectors by other encoders.
         server: how to reach the collection on a Qdrant server; None for a folder of our own.
         is_fresh: make the store anew instead of opening it.
         is_read_only: leave the gallery's folder as it is, and work on a copy of the store, which
@@ -94,6 +124,7 @@ class Index:
         folder: Path,
         ledger: Ledger,
         dimension: int,
+        named: NamedVectors,
         *,
         server: dict[str, Any] | None = None,
         is_fresh: bool = False,
@@ -103,6 +134,7 @@ class Index:
         self._folder = folder / "index"
         self._ledger = ledger
         self._dimension = dimension
+        self._named = named
         self._server = server
         self._state: State | None = None
         self.writing = threading.RLock()
@@ -122,14 +154,14 @@ class Index:
         else:
             self._folder = _copied(self._folder, Path(self._copy.name) / "index", is_whole=not self._server)
         if self._server is not None:
-            remote = ServerStore(dimension=self._dimension, **self._server)
+            remote = ServerStore(kinds=self._kinds, **self._server)
             self._live = _Live(remote, self._folder / "applied.json")
         else:
             if is_fresh:
                 shutil.rmtree(self._folder)
                 self._folder.mkdir()
             self._live = self._open_folder()
-        is_anew = (is_fresh and self._server is not None) or self._live.is_astray(self._ledger)
+        is_anew = (is_fresh and self._server is not None) or self._live.is_astray(self._ledger, self._named)
         is_behind = self._live.n_applied < len(self._ledger)
         if self._copy is not None and self._server is not None and (is_anew or is_behind):
             raise ReadOnlyGallery(
@@ -142,6 +174,10 @@ class Index:
         if is_behind and self.store.count(None) != self.state.n_shown:  # the store was changed by others
             self._start_anew()
             self._catch_up(self._live)
+
+    @property
+    def _kinds(self) -> Kinds:
+        return {VECTOR: VectorKind(self._dimension), **self._named.kinds}
 
     @property
     def store(self) -> EdgeStore | ServerStore:
@@ -164,12 +200,23 @@ class Index:
             for position, record in rows.items():
                 state.apply(record, position)
             self._apply(self._live, (id for record in records for id in record.touched), rows)
-            self._live.note_applied(self._ledger, number)
+            self._live.note_applied(self._ledger, number, self._named)
+
+    def append_named(self, name: str, records: list[Record]) -> None:
+        """Commit embeddings to the ledger of a named vector, then to the store."""
+        with self.writing:
+            state = self._named.state(name)
+            number = self._named.ledgers[name].append(records)
+            for row, record in enumerate(records):
+                state.apply(record, Position(number, row))
+            self._set_named(self._live, name, [record.id for record in records])
+            self._live.note_applied(self._ledger, len(self._ledger), self._named)
 
     def read_state_anew(self) -> None:
-        """Take the ledger's rows for what they are now, after some were emptied."""
+        """Take the ledgers' rows for what they are now, after some were emptied."""
         with self.writing:
             self._state = self._ledger.replay()
+            self._named.forget_states()
 
     def renew(self) -> bool:
         """Make the store anew from the ledger; of the old one nothing stays on the disk.
@@ -245,7 +292,7 @@ class Index:
     def _start_anew(self) -> None:
         """An empty store in the place of the one there is."""
         if isinstance(self.store, ServerStore):
-            self.store.clear()
+            self.store.clear(self._kinds)
             self._live.applied.unlink(missing_ok=True)
             self._live.indexed.clear()
         else:
@@ -267,7 +314,7 @@ class Index:
         """An empty store, made aside and renamed: a process killed on the way leaves no half of one."""
         making = self._folder / "making"
         shutil.rmtree(making, ignore_errors=True)
-        EdgeStore(making, self._dimension).close()
+        EdgeStore(making, self._kinds).close()
         making.rename(folder)
 
     def _generation(self, number: int) -> Path:
@@ -277,12 +324,34 @@ class Index:
         return _generation_in_use(self._folder)
 
     def _catch_up(self, live: "_Live") -> None:
-        """Give a store the shards that it misses."""
+        """Give a store the shards that it misses, and those of named vectors."""
         missing = [number for number in self._ledger.numbers() if number > live.n_applied]
+        behind = [name for name, one in self._named.ledgers.items() if live.n_applied_of(name) < len(one)]
         if missing:
             rows = (record for number in missing for record in self._ledger.outcomes(number))
             self._apply(live, (id for record in rows for id in record.touched), {})
-            live.note_applied(self._ledger, missing[-1])
+        for name in behind:
+            ledger = self._named.ledgers[name]
+            numbers = [number for number in ledger.numbers() if number > live.n_applied_of(name)]
+            self._set_named(live, name, [row.id for number in numbers for row in ledger.outcomes(number)])
+        if missing or behind:
+            live.note_applied(self._ledger, len(self._ledger), self._named)
+
+    def _set_named(self, live: "_Live", name: str, ids: list[str]) -> None:
+        """Give the photos among some that the store has their vectors of one name."""
+        shown = [id for id in dict.fromkeys(ids) if self.state.positions(id) is not None]
+        for start in range(0, len(shown), CHUNK):
+            found = self._named_of(name, shown[start : start + CHUNK])
+            if found:
+                live.store.set_vectors(name, list(found), np.array(list(found.values()), np.float32))
+
+    def _named_of(self, name: str, ids: Iterable[str]) -> dict[str, Vectors]:
+        """Vectors of one name of those photos that have one."""
+        at = self._named.state(name).embedded_at
+        places = {id: at[id] for id in ids if id in at}
+        rows = iterate_rows(self._named.ledgers[name], places.values())
+        found = {id: rows[place].embedding for id, place in places.items()}
+        return {id: one for id, one in found.items() if one is not None}  # None: erased
 
     def _apply(self, live: "_Live", touched: Iterable[str], rows: dict[Position, Record]) -> None:
         """Bring photos in a store to what the ledger says of them.
@@ -301,10 +370,15 @@ class Index:
             # Erased between the two looks: no embedding any more, and no photo.
             shown = {id: place for id, place in shown.items() if known[place[1]].embedding is not None}
             if shown:
-                vectors = np.array([known[embedded].embedding for _, embedded in shown.values()], np.float32)
+                vectors: dict[str, dict[str, Any]] = {
+                    id: {VECTOR: known[embedded].embedding} for id, (_, embedded) in shown.items()
+                }
+                for name in self._named.cards:
+                    for id, vector in self._named_of(name, shown).items():
+                        vectors[id][name] = vector
                 payloads = [payload_of(known[facts]) for facts, _ in shown.values()]
                 self._index_fields(live, payloads)
-                live.store.upsert(list(shown), vectors, payloads)
+                live.store.upsert(list(shown), list(vectors.values()), payloads)
             if gone := [id for id in places if id not in shown]:
                 live.store.delete(gone)
 

@@ -9,7 +9,8 @@ from typing import Any
 import h3
 
 from .record import Record
-from .store import CAPTURED_AT, GROUP, PLACE, Found
+from .store import Found
+from .store_words import CAPTURED_AT, GROUP, PLACE
 
 H3_RESOLUTIONS = (3, 5, 7)  # cells of about 12,000, 250 and 5 km²
 

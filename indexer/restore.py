@@ -61,7 +61,7 @@ def restore(
             backup = _unpacked(file, fresh, progress, total)
             _renew(fresh / "gallery.json", name, settings)
             _require_counts(fresh, backup)
-            for part in (fresh / "ledger", fresh):
+            for part in (*(one for one in fresh.rglob("*") if one.is_dir()), fresh):
                 sync_folder(part)
             if folder.exists():
                 raise PlaceprintError(f"gallery {name!r} was made meanwhile; restore under another name")
@@ -91,6 +91,7 @@ def verify(source: Path | BinaryIO, *, progress: Progress = lambda done, total: 
 def _unpacked(file: BinaryIO, folder: Path, progress: Progress, total: int) -> Backup:
     @contextmanager
     def into(name: str, n_bytes: int) -> Iterator[BinaryIO]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("xb") as target:
             yield target
             target.flush()

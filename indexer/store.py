@@ -1,32 +1,27 @@
-"""The vector stores: Qdrant Edge in a folder, a Qdrant server at a URL. Nothing else imports Qdrant.
+"""The vector stores: Qdrant Edge in a folder, a Qdrant server at a URL.
 
-Both hold the same points: an id, one unit vector named ``image``, and a payload. Fields of ours
-begin with an underscore; what a user's table says of a photo stands beside them under its own
-names.
+Both hold the same points: an id, a unit vector named ``image``, others by other encoders under names of
+their own (`named_vectors`), which a point may lack, and a payload. Fields of ours begin with an
+underscore; what a user's table says of a photo stands beside them under its own names.
 
-Qdrant's traps are closed here: polygons come cut where the map ends and keep what lies on that
-edge; boxes and circles keep their edges, which Qdrant's own do not. The gallery closes the others:
+Filters are put into a store's words by `store_words`; the gallery closes other traps of Qdrant's:
 vectors without direction and places not on Earth never get in, and a filtered search that an
 approximate index would answer with too little is done exactly.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import qdrant_edge as edge
-import shapely
 from numpy.typing import NDArray
 
-from ..encoders.areas import Area, Box, Circle
 from ..encoders.errors import InvalidFilter, PlaceprintError
-from .filters import Filter
+from .store_words import CAPTURED_AT, GROUP, PLACE, Words, edge_words, server_words
 
 VECTOR = "image"
-PLACE, CAPTURED_AT, GROUP = "_place", "_captured_at", "_group"
 INDEXES = {
     PLACE: "geo", "_place.lon": "float", "_place.lat": "float", CAPTURED_AT: "datetime",
     GROUP: "keyword", "_h3_3": "keyword", "_h3_5": "keyword", "_h3_7": "keyword",
@@ -36,8 +31,30 @@ EXACT_UP_TO = 20_000  # matches of a filter; up to here an exact search is also 
 
 
 Vectors = NDArray[np.float32]
+Named = Mapping[str, Vectors]  # a point's vectors by name
 Payload = dict[str, Any]
 Payloads = Sequence[Payload]
+
+
+@dataclass(frozen=True)
+class VectorKind:
+    """What a store must know of the vectors of one name.
+
+    Attributes:
+        dimension: D.
+        is_quantized: searched as bytes, the best of which are compared again as they are; a quarter of
+            the memory. It takes effect where the search index is built.
+    """
+
+    dimension: int
+    is_quantized: bool = False
+
+
+Kinds = Mapping[str, VectorKind]
+
+QUANTILE = 0.99  # share of the numbers that a byte's range spans; the rest is cut off
+OVERSAMPLING = 3.0
+"""How many times as many quantized vectors are found as are wanted, and compared again as they are."""
 
 
 class StoreUnavailable(PlaceprintError):
@@ -56,18 +73,32 @@ class Found(NamedTuple):
 class Store(Protocol):
     """What the gallery asks of a store. Filters are already in the store's own words."""
 
-    words: Any
+    words: Words
 
-    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
-        """Add points, or replace those of the same ids. Done when it returns."""
+    def upsert(self, ids: Sequence[str], vectors: Sequence[Named], payloads: Payloads) -> None:
+        """Add points, or replace those of the same ids, with all their vectors. Done when it returns."""
+
+    def set_vectors(self, name: str, ids: Sequence[str], vectors: Vectors) -> None:
+        """Give points that are there their vectors of one name, (n, D). Done when it returns."""
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away; unknown ids are nothing to complain of."""
 
     def query(
-        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+        self,
+        vector: Vectors,
+        limit: int,
+        condition: Any,
+        *,
+        exact: bool,
+        offset: int = 0,
+        using: str = VECTOR,
     ) -> list[Found]:
-        """Most similar points first. Approximate, with ACORN where there is a filter, unless `exact`."""
+        """Most similar points by the vectors of one name, most similar first.
+
+        Approximate, with ACORN where there is a filter, unless `exact`. Points without such a vector
+        are no answers.
+        """
 
     def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
         """Points that match, in the order of their ids, from `start` on, which is in."""
@@ -94,16 +125,16 @@ class Store(Protocol):
 class EdgeStore:
     """Qdrant Edge: the engine of the server, in this process, over one folder."""
 
-    def __init__(self, folder: Path, dimension: int | None = None) -> None:
-        """Open the folder, or create it for vectors of `dimension`."""
-        self.words = _EdgeWords
+    def __init__(self, folder: Path, kinds: Kinds | None = None) -> None:
+        """Open the folder, or create it for vectors of some kinds."""
+        self.words = edge_words()
         try:
-            if dimension is None:
+            if kinds is None:
                 self._shard = edge.EdgeShard.load(str(folder))
                 return
             folder.mkdir(parents=True)
-            params = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
-            config = edge.EdgeConfig(vectors={VECTOR: params}, hnsw_config=edge.HnswIndexConfig(**HNSW))
+            vectors = {name: _edge_params(kind) for name, kind in kinds.items()}
+            config = edge.EdgeConfig(vectors=vectors, hnsw_config=edge.HnswIndexConfig(**HNSW))
             self._shard = edge.EdgeShard.create(str(folder), config)
         except Exception as error:  # the engine raises bare exceptions
             raise StoreUnavailable(
@@ -113,30 +144,43 @@ class EdgeStore:
         for key, kind in INDEXES.items():
             self.create_index(key, kind)
 
-    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
+    def upsert(self, ids: Sequence[str], vectors: Sequence[Named], payloads: Payloads) -> None:
         """Add or replace points."""
         points = [
-            edge.Point(id, {VECTOR: vector}, payload)
-            for id, vector, payload in zip(ids, vectors, payloads, strict=True)
+            edge.Point(id, dict(named), payload)  # type: ignore[arg-type]  # takes arrays too
+            for id, named, payload in zip(ids, vectors, payloads, strict=True)
         ]
         self._shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def set_vectors(self, name: str, ids: Sequence[str], vectors: Vectors) -> None:
+        """Give points their vectors of one name."""
+        points = [edge.PointVectors(id, {name: vector}) for id, vector in zip(ids, vectors, strict=True)]
+        self._shard.update(edge.UpdateOperation.update_vectors(points))
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away."""
         self._shard.update(edge.UpdateOperation.delete_points(list(ids)))
 
     def query(
-        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+        self,
+        vector: Vectors,
+        limit: int,
+        condition: Any,
+        *,
+        exact: bool,
+        offset: int = 0,
+        using: str = VECTOR,
     ) -> list[Found]:
         """Most similar points first."""
         acorn = edge.AcornSearchParams(enable=True) if condition is not None and not exact else None
+        again = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
         request = edge.QueryRequest(
             limit=limit,
             offset=offset,
-            query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]  # takes arrays too
+            query=edge.Query.Nearest(vector, using=using),  # type: ignore[arg-type]  # takes arrays too
             filter=condition,
             with_payload=True,
-            params=edge.SearchParams(exact=exact, acorn=acorn),
+            params=edge.SearchParams(exact=exact, acorn=acorn, quantization=again),
         )
         return [Found(str(p.id), p.score, p.payload or {}) for p in self._shard.query(request)]
 
@@ -193,14 +237,14 @@ class EdgeStore:
 class ServerStore:
     """A collection on a Qdrant server, or in memory with the URL ``:memory:`` (for tests)."""
 
-    def __init__(self, url: str, collection: str, dimension: int, *, api_key: str | None = None) -> None:
+    def __init__(self, url: str, collection: str, kinds: Kinds, *, api_key: str | None = None) -> None:
         """Connect, and create the collection when it is not there."""
         import qdrant_client  # two seconds, which users of Edge need not wait
 
         self._models = qdrant_client.models
-        self.words = _ServerWords(self._models)
+        self.words = server_words(self._models)
         self._collection = collection
-        self._dimension = dimension
+        self._kinds = kinds
         self._is_memory = url == ":memory:"
         try:
             self._client = (
@@ -219,9 +263,7 @@ class ServerStore:
     def _create(self) -> None:
         self._client.create_collection(
             self._collection,
-            vectors_config={
-                VECTOR: self._models.VectorParams(size=self._dimension, distance=self._models.Distance.COSINE)
-            },
+            vectors_config={name: self._params(kind) for name, kind in self._kinds.items()},
             hnsw_config=self._models.HnswConfigDiff(**HNSW),
             # A forgotten index becomes an error and not a slow query; exact search must stay allowed.
             strict_mode_config=self._models.StrictModeConfig(enabled=True, search_allow_exact=True),
@@ -229,34 +271,66 @@ class ServerStore:
         for key, kind in INDEXES.items():
             self.create_index(key, kind)
 
-    def upsert(self, ids: Sequence[str], vectors: Vectors, payloads: Payloads) -> None:
+    def _params(self, kind: VectorKind) -> Any:
+        models = self._models
+        scalar = models.ScalarQuantizationConfig(
+            type=models.ScalarType.INT8, quantile=QUANTILE, always_ram=True
+        )
+        return models.VectorParams(
+            size=kind.dimension,
+            distance=models.Distance.COSINE,
+            quantization_config=models.ScalarQuantization(scalar=scalar) if kind.is_quantized else None,
+        )
+
+    def upsert(self, ids: Sequence[str], vectors: Sequence[Named], payloads: Payloads) -> None:
         """Add or replace points."""
         points = [
-            self._models.PointStruct(id=id, vector={VECTOR: vector.tolist()}, payload=payload)
-            for id, vector, payload in zip(ids, vectors, payloads, strict=True)
+            self._models.PointStruct(
+                id=id, vector={name: one.tolist() for name, one in named.items()}, payload=payload
+            )
+            for id, named, payload in zip(ids, vectors, payloads, strict=True)
         ]
         for start in range(0, len(points), 256):
             self._client.upsert(self._collection, points[start : start + 256], wait=True)
+
+    def set_vectors(self, name: str, ids: Sequence[str], vectors: Vectors) -> None:
+        """Give points their vectors of one name."""
+        points = [
+            self._models.PointVectors(id=id, vector={name: vector.tolist()})
+            for id, vector in zip(ids, vectors, strict=True)
+        ]
+        for start in range(0, len(points), 256):
+            self._client.update_vectors(self._collection, points[start : start + 256], wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away."""
         self._client.delete(self._collection, self._models.PointIdsList(points=list(ids)), wait=True)
 
     def query(
-        self, vector: NDArray[np.float32], limit: int, condition: Any, *, exact: bool, offset: int = 0
+        self,
+        vector: Vectors,
+        limit: int,
+        condition: Any,
+        *,
+        exact: bool,
+        offset: int = 0,
+        using: str = VECTOR,
     ) -> list[Found]:
         """Most similar points first."""
+        again = self._models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
         acorn = self._models.AcornSearchParams(enable=True) if condition is not None and not exact else None
         answer = self._client.query_points(
             self._collection,
             query=vector.tolist(),
-            using=VECTOR,
+            using=using,
             query_filter=condition,
             limit=limit,
             offset=offset,
             with_payload=True,
             # In memory every search is exact, and its settings are warned of.
-            search_params=None if self._is_memory else self._models.SearchParams(exact=exact, acorn=acorn),
+            search_params=None
+            if self._is_memory
+            else self._models.SearchParams(exact=exact, acorn=acorn, quantization=again),
         )
         return [Found(str(p.id), p.score, p.payload or {}) for p in answer.points]
 
@@ -295,8 +369,9 @@ class ServerStore:
                 self._collection, key, self._models.PayloadSchemaType(kind), wait=True
             )
 
-    def clear(self) -> None:
-        """Empty the collection."""
+    def clear(self, kinds: Kinds) -> None:
+        """Empty the collection, and make it one for vectors of some kinds."""
+        self._kinds = kinds
         self.drop()
         self._create()
 
@@ -319,189 +394,17 @@ def _no_facet(key: str, error: Exception) -> Exception:
     return error
 
 
-def _vector(named: Any) -> Vectors | None:
-    return None if not named else np.asarray(named[VECTOR], np.float32)
-
-
-class _EdgeWords:
-    """Conditions in the words of Qdrant Edge."""
-
-    filter = edge.Filter
-    is_empty = edge.IsEmptyCondition
-
-    @staticmethod
-    def any_of(key: str, values: Sequence[Any]) -> Any:
-        return edge.FieldCondition(key, match=edge.MatchAny(list(values)))
-
-    @staticmethod
-    def equals(key: str, value: Any) -> Any:
-        return edge.FieldCondition(key, match=edge.MatchValue(value))
-
-    @staticmethod
-    def between(key: str, low: float | None, high: float | None) -> Any:
-        return edge.FieldCondition(key, range=edge.RangeFloat(gte=low, lte=high))
-
-    @staticmethod
-    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
-        moments = edge.RangeDateTime(
-            gte=start.isoformat() if start else None, lt=end.isoformat() if end else None
-        )
-        return edge.FieldCondition(key, range=moments)
-
-    @staticmethod
-    def has_id(ids: Sequence[str]) -> Any:
-        return edge.HasIdCondition(set(ids))
-
-    @staticmethod
-    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
-        circle = edge.GeoRadius(edge.GeoPoint(lon=lon, lat=lat), radius_m)
-        return edge.FieldCondition(key, geo_radius=circle)
-
-    @staticmethod
-    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
-        rings = [[edge.GeoPoint(lon=lon, lat=lat) for lon, lat in ring] for ring in (exterior, *holes)]
-        return edge.FieldCondition(key, geo_polygon=edge.GeoPolygon(rings[0], rings[1:]))
-
-
-class _ServerWords:
-    """Conditions in the words of the server's client."""
-
-    def __init__(self, models: Any) -> None:
-        self._models = models
-        self.filter = models.Filter
-
-    def _field(self, key: str, **condition: Any) -> Any:
-        return self._models.FieldCondition(key=key, **condition)
-
-    def is_empty(self, key: str) -> Any:
-        return self._models.IsEmptyCondition(is_empty=self._models.PayloadField(key=key))
-
-    def any_of(self, key: str, values: Sequence[Any]) -> Any:
-        return self._field(key, match=self._models.MatchAny(any=list(values)))
-
-    def equals(self, key: str, value: Any) -> Any:
-        return self._field(key, match=self._models.MatchValue(value=value))
-
-    def between(self, key: str, low: float | None, high: float | None) -> Any:
-        return self._field(key, range=self._models.Range(gte=low, lte=high))
-
-    def during(self, key: str, start: datetime | None, end: datetime | None) -> Any:
-        return self._field(key, range=self._models.DatetimeRange(gte=start, lt=end))
-
-    def has_id(self, ids: Sequence[str]) -> Any:
-        return self._models.HasIdCondition(has_id=list(ids))
-
-    def radius(self, key: str, lon: float, lat: float, radius_m: float) -> Any:
-        center = self._models.GeoPoint(lon=lon, lat=lat)
-        return self._field(key, geo_radius=self._models.GeoRadius(center=center, radius=radius_m))
-
-    def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
-        rings = [
-            self._models.GeoLineString(points=[self._models.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
-            for ring in (exterior, *holes)
-        ]
-        polygon = self._models.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
-        return self._field(key, geo_polygon=polygon)
-
-
-def translate(filter: Filter, words: Any) -> Any:
-    """A filter in a store's own words; None when it lets everything through."""
-    if filter.is_empty:
-        return None
-    must = [_equal(words, key, value) for key, value in filter.where.items()]
-    must_not: list[Any] = []
-    if filter.within is not None:
-        must.append(_inside(words, filter.within))
-    if filter.near is not None:
-        must.append(_inside(words, filter.near))
-    if filter.captured_from or filter.captured_until:
-        must.append(words.during(CAPTURED_AT, filter.captured_from, filter.captured_until))
-    if filter.is_placed is not None:
-        (must_not if filter.is_placed else must).append(words.is_empty(PLACE))
-    if filter.exclude_ids:
-        must_not.append(words.has_id(sorted(filter.exclude_ids)))
-    if filter.exclude_groups:
-        must_not.append(words.any_of(GROUP, sorted(filter.exclude_groups)))
-    if filter.exclude_within is not None:
-        must_not.append(_inside(words, filter.exclude_within))
-    return words.filter(must=must or None, must_not=must_not or None)
-
-
-def _equal(words: Any, key: str, value: Any) -> Any:
-    if key.startswith("_"):
-        raise InvalidFilter(f"--where {key}: names that begin with an underscore are the store's own")
-    if not re.fullmatch(r"\w+", key):
-        raise InvalidFilter(f"--where {key}: a field's name has letters, digits and _ only")
-    values = [value] if isinstance(value, str | int | float) else list(value)
-    if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in values):
-        raise InvalidFilter(f"--where {key}: {value} is beyond 64 bits; put it in quotes to compare texts")
-    conditions = [condition for v in values for condition in _same(words, key, v)]
-    return conditions[0] if len(conditions) == 1 else words.filter(should=conditions)
-
-
-def _same(words: Any, key: str, value: Any) -> list[Any]:
-    """Conditions of which one holds: 12 may be stored as 12, as 12.0 or as the text 12."""
-    if isinstance(value, bool):  # kept as texts: Edge finds no booleans
-        return [words.equals(key, str(value).lower())]
-    if isinstance(value, str):
-        return [words.equals(key, value)]
-    as_number = words.between(key, float(value), float(value))
-    return (
-        [as_number]
-        if isinstance(value, float)
-        else [words.equals(key, value), as_number, words.equals(key, str(value))]
+def _edge_params(kind: VectorKind) -> edge.EdgeVectorParams:
+    scalar = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=QUANTILE, always_ram=True)
+    return edge.EdgeVectorParams(
+        size=kind.dimension,
+        distance=edge.Distance.Cosine,
+        quantization_config=scalar if kind.is_quantized else None,
     )
 
 
-def _inside(words: Any, area: Area) -> Any:
-    if isinstance(area, Circle):
-        # Qdrant's circle is open, ours is closed: a millimeter, and the rounding of its own radius.
-        radius_m = 1000.0 * area.radius_km * (1 + 1e-12) + 1e-3
-        return words.radius(PLACE, area.lon, area.lat, radius_m)
-    if isinstance(area, Box):
-        return _inside_box(words, area)
-    parts = [part for piece in area.pieces for part in _halves(piece)]
-    pieces = [
-        words.polygon(PLACE, _ring(part.exterior), [_ring(hole) for hole in part.interiors]) for part in parts
-    ]
-    return words.filter(should=pieces + [edge for part in parts for edge in _outer_edges(words, part)])
-
-
-def _halves(piece: shapely.Polygon) -> list[shapely.Polygon]:
-    """A polygon that spans all longitudes as two; Qdrant takes one from -180 to 180 for empty."""
-    west, _, east, _ = piece.bounds
-    if east - west < 360.0:
-        return [piece]
-    sides = [shapely.box(-180.0, -90.0, 0.0, 90.0), shapely.box(0.0, -90.0, 180.0, 90.0)]
-    halves = shapely.get_parts([shapely.intersection(piece, side) for side in sides])
-    return [half for half in halves if half.geom_type == "Polygon"]
-
-
-def _ring(ring: shapely.LinearRing) -> list[tuple[float, float]]:
-    """Corners as lon, lat; those at the north pole 0.1 mm short of it, or Qdrant finds nothing."""
-    return [(lon, min(lat, 90.0 - 1e-9)) for lon, lat in ring.coords]
-
-
-def _outer_edges(words: Any, part: shapely.Polygon) -> list[Any]:
-    """Where the map ends, not the polygon: its edges along the antimeridian, and the poles it holds."""
-    west, south, east, north = part.bounds
-    edges = [words.between("_place.lat", pole, pole) for pole in (south, north) if abs(pole) == 90.0]
-    for meridian in {west, east} & {-180.0, 180.0}:
-        line = shapely.LineString([(meridian, -90.0), (meridian, 90.0)])
-        for stretch in shapely.get_parts(shapely.intersection(part, line)):
-            _, low, _, high = stretch.bounds
-            seam = words.between("_place.lon", -180.0, -180.0)
-            edges.append(words.filter(must=[seam, words.between("_place.lat", low, high)]))
-    return edges
-
-
-def _inside_box(words: Any, box: Box) -> Any:
-    """A box as ranges of lon and lat: closed, and right at the poles and the antimeridian."""
-    sides = [words.between("_place.lon", west, east) for west, east in box.spans]
-    if any(east == 180.0 for _, east in box.spans):
-        sides.append(words.between("_place.lon", -180.0, -180.0))  # the same meridian, as it is stored
-    sides += [words.between("_place.lat", pole, pole) for pole in (box.south, box.north) if abs(pole) == 90.0]
-    return words.filter(must=[words.between("_place.lat", box.south, box.north), words.filter(should=sides)])
+def _vector(named: Any) -> Vectors | None:
+    return None if not named else np.asarray(named[VECTOR], np.float32)
 
 
 def index_kind(value: object) -> str | None:

@@ -22,6 +22,7 @@ from .durable import sync_folder, write_atomically
 from .gallery import Gallery
 from .gallery_files import gallery_folder, gallery_names
 from .ledger import iterate_rows
+from .named_vectors import carry_over
 from .originals import read_original
 from .record import Record
 from .settings import Settings
@@ -144,6 +145,7 @@ def exchange(name: str, settings: Settings) -> Path:
     old = twin.with_name(f".old-{name}")
     shutil.rmtree(old, ignore_errors=True)
     write_atomically(twin / READY, "")
+    carry_over(place, twin)
     place.rename(old)
     _put(twin, place)
     return old
@@ -163,6 +165,7 @@ def recover(name: str, settings: Settings) -> None:
         old = twin.with_name(f".old-{name}")
         if place.exists():
             shutil.rmtree(old, ignore_errors=True)
+            carry_over(place, twin)
             place.rename(old)
         _put(twin, place)
         Gallery(old, settings).discard()

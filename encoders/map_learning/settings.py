@@ -36,12 +36,12 @@ class MapRun:
     global_px: int = 64
     local_px: int = 32
     n_local: int = 4
-    global_zoom: tuple[float, float] = (0.7, 1.4)  # ground width of a global view over `ground_m`
+    global_zoom: tuple[float, float] = (0.8, 1.25)  # ground width of a global view over `ground_m`
     local_zoom: tuple[float, float] = (0.25, 0.5)
     local_offset: float = 0.25  # centers of local views lie this share of `ground_m` off, at most
     is_rotated: bool = True
     is_flipped: bool = False  # a mirrored coast is another coast
-    channel_dropout: float = 0.1  # share of the legend's classes that a student's view never sees
+    channel_dropout: float = 0.05  # share of the legend's classes that a student's view never sees
 
     # The network and the head: see `network` and `dino`.
     network: str = "tiny"
@@ -61,11 +61,11 @@ class MapRun:
 
     # The weights of the total; 0 leaves a part out.
     distillation_weight: float = 1.0
-    koleo_weight: float = 0.1
+    koleo_weight: float = 0.02  # with 0.1 a crop and the same turned are told apart, too: see README
     geo_weight: float = 0.3  # alpha
     reconstruction_weight: float = 0.3  # beta
     clustering_weight: float = 0.3  # gamma
-    surroundings_weight: float = 0.3  # ours; the published total has no such part
+    surroundings_weight: float = 1.0  # ours; the published total has no such part
     weighting: Weighting | None = None  # of the auxiliary parts against each other
 
     # Geographic heads: see `geo_heads`.

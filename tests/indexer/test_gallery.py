@@ -262,9 +262,9 @@ def test_filtered_searches_are_exact_up_to_the_limit_and_never_come_short(
         gallery.add([record(str(i), v, group="few" if i < 20 else "many") for i, v in enumerate(vectors)])
         real = gallery._index.store.query
 
-        def short(vector, limit, condition, *, exact, offset=0):  # as a broken graph would answer
+        def short(vector, limit, condition, *, exact, **how):  # as a broken graph would answer
             asked.append(exact)
-            return real(vector, limit, condition, exact=exact, offset=offset)[: None if exact else 3]
+            return real(vector, limit, condition, exact=exact, **how)[: None if exact else 3]
 
         monkeypatch.setattr(gallery._index.store, "query", short)
         gallery.nearest(E1, 10, filter=Filter(exclude_groups=frozenset({"many"})))

@@ -1,0 +1,260 @@
+"""A filter in the words of a store: Qdrant Edge's and the server's conditions.
+
+Qdrant's traps are closed here: polygons come cut where the map ends and keep what lies on that edge;
+boxes and circles keep their edges, which Qdrant's own do not.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import qdrant_edge as edge
+import shapely
+
+from ..encoders.areas import Area, Box, Circle
+from ..encoders.errors import InvalidFilter
+from .filters import Filter
+
+PLACE, CAPTURED_AT, GROUP = "_place", "_captured_at", "_group"
+
+
+class Words(Protocol):
+    """What a filter is put into; conditions are of the store's own types."""
+
+    filter: Any
+    """Made of ``must``, ``should`` and ``must_not``, lists of conditions."""
+
+    def is_empty(self, key: str) -> Any:
+        """A field is missing."""
+
+    def has_vector(self, name: str) -> Any:
+        """There is a vector of the name."""
+
+    def any_of(self, key: str, values: Sequence[Any]) -> Any:
+        """A field has one of some values."""
+
+    def equals(self, key: str, value: Any) -> Any:
+        """A field has a value."""
+
+    def between(self, key: str, low: float | None, high: float | None) -> Any:
+        """A number lies between two, or is one of them."""
+
+    def during(self, key: str, start: datetime | None, end: datetime | None) -> Any:
+        """A moment from one on, and before another."""
+
+    def has_id(self, ids: Sequence[str]) -> Any:
+        """The point is one of some."""
+
+    def radius(self, key: str, lon: float, lat: float, radius_m: float) -> Any:
+        """A place is nearer than so many meters."""
+
+    def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+        """A place lies in a polygon of (lon, lat) rings."""
+
+
+class _EdgeWords:
+    """Conditions in the words of Qdrant Edge."""
+
+    filter = edge.Filter
+    is_empty = edge.IsEmptyCondition
+    has_vector = edge.HasVectorCondition
+
+    @staticmethod
+    def any_of(key: str, values: Sequence[Any]) -> Any:
+        return edge.FieldCondition(key, match=edge.MatchAny(list(values)))
+
+    @staticmethod
+    def equals(key: str, value: Any) -> Any:
+        return edge.FieldCondition(key, match=edge.MatchValue(value))
+
+    @staticmethod
+    def between(key: str, low: float | None, high: float | None) -> Any:
+        return edge.FieldCondition(key, range=edge.RangeFloat(gte=low, lte=high))
+
+    @staticmethod
+    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
+        moments = edge.RangeDateTime(
+            gte=start.isoformat() if start else None, lt=end.isoformat() if end else None
+        )
+        return edge.FieldCondition(key, range=moments)
+
+    @staticmethod
+    def has_id(ids: Sequence[str]) -> Any:
+        return edge.HasIdCondition(set(ids))
+
+    @staticmethod
+    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
+        circle = edge.GeoRadius(edge.GeoPoint(lon=lon, lat=lat), radius_m)
+        return edge.FieldCondition(key, geo_radius=circle)
+
+    @staticmethod
+    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+        rings = [[edge.GeoPoint(lon=lon, lat=lat) for lon, lat in ring] for ring in (exterior, *holes)]
+        return edge.FieldCondition(key, geo_polygon=edge.GeoPolygon(rings[0], rings[1:]))
+
+
+class _ServerWords:
+    """Conditions in the words of the server's client."""
+
+    def __init__(self, models: Any) -> None:
+        self._models = models
+        self.filter = models.Filter
+
+    def _field(self, key: str, **condition: Any) -> Any:
+        return self._models.FieldCondition(key=key, **condition)
+
+    def is_empty(self, key: str) -> Any:
+        return self._models.IsEmptyCondition(is_empty=self._models.PayloadField(key=key))
+
+    def has_vector(self, name: str) -> Any:
+        return self._models.HasVectorCondition(has_vector=name)
+
+    def any_of(self, key: str, values: Sequence[Any]) -> Any:
+        return self._field(key, match=self._models.MatchAny(any=list(values)))
+
+    def equals(self, key: str, value: Any) -> Any:
+        return self._field(key, match=self._models.MatchValue(value=value))
+
+    def between(self, key: str, low: float | None, high: float | None) -> Any:
+        return self._field(key, range=self._models.Range(gte=low, lte=high))
+
+    def during(self, key: str, start: datetime | None, end: datetime | None) -> Any:
+        return self._field(key, range=self._models.DatetimeRange(gte=start, lt=end))
+
+    def has_id(self, ids: Sequence[str]) -> Any:
+        return self._models.HasIdCondition(has_id=list(ids))
+
+    def radius(self, key: str, lon: float, lat: float, radius_m: float) -> Any:
+        center = self._models.GeoPoint(lon=lon, lat=lat)
+        return self._field(key, geo_radius=self._models.GeoRadius(center=center, radius=radius_m))
+
+    def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
+        rings = [
+            self._models.GeoLineString(points=[self._models.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
+            for ring in (exterior, *holes)
+        ]
+        polygon = self._models.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
+        return self._field(key, geo_polygon=polygon)
+
+
+def edge_words() -> Words:
+    """The words of Qdrant Edge."""
+    return _EdgeWords()
+
+
+def server_words(models: Any) -> Words:
+    """The words of a server.
+
+    Args:
+        models: of its client, ``qdrant_client.models``, which takes two seconds to import.
+    """
+    return _ServerWords(models)
+
+
+def translate(filter: Filter, words: Words, *, having: str | None = None) -> Any:
+    """A filter in a store's own words; None when it lets everything through.
+
+    Args:
+        filter: which points.
+        words: of the store.
+        having: only such with a vector of this name; told beside a filter alone, since a search by that
+            vector finds no others anyway.
+    """
+    if filter.is_empty:
+        return None
+    must = [] if having is None else [words.has_vector(having)]
+    must += [_equal(words, key, value) for key, value in filter.where.items()]
+    must_not: list[Any] = []
+    if filter.within is not None:
+        must.append(_inside(words, filter.within))
+    if filter.near is not None:
+        must.append(_inside(words, filter.near))
+    if filter.captured_from or filter.captured_until:
+        must.append(words.during(CAPTURED_AT, filter.captured_from, filter.captured_until))
+    if filter.is_placed is not None:
+        (must_not if filter.is_placed else must).append(words.is_empty(PLACE))
+    if filter.exclude_ids:
+        must_not.append(words.has_id(sorted(filter.exclude_ids)))
+    if filter.exclude_groups:
+        must_not.append(words.any_of(GROUP, sorted(filter.exclude_groups)))
+    if filter.exclude_within is not None:
+        must_not.append(_inside(words, filter.exclude_within))
+    return words.filter(must=must or None, must_not=must_not or None)
+
+
+def _equal(words: Words, key: str, value: Any) -> Any:
+    if key.startswith("_"):
+        raise InvalidFilter(f"--where {key}: names that begin with an underscore are the store's own")
+    if not re.fullmatch(r"\w+", key):
+        raise InvalidFilter(f"--where {key}: a field's name has letters, digits and _ only")
+    values = [value] if isinstance(value, str | int | float) else list(value)
+    if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in values):
+        raise InvalidFilter(f"--where {key}: {value} is beyond 64 bits; put it in quotes to compare texts")
+    conditions = [condition for v in values for condition in _same(words, key, v)]
+    return conditions[0] if len(conditions) == 1 else words.filter(should=conditions)
+
+
+def _same(words: Words, key: str, value: Any) -> list[Any]:
+    """Conditions of which one holds: 12 may be stored as 12, as 12.0 or as the text 12."""
+    if isinstance(value, bool):  # kept as texts: Edge finds no booleans
+        return [words.equals(key, str(value).lower())]
+    if isinstance(value, str):
+        return [words.equals(key, value)]
+    as_number = words.between(key, float(value), float(value))
+    return (
+        [as_number]
+        if isinstance(value, float)
+        else [words.equals(key, value), as_number, words.equals(key, str(value))]
+    )
+
+
+def _inside(words: Words, area: Area) -> Any:
+    if isinstance(area, Circle):
+        # Qdrant's circle is open, ours is closed: a millimeter, and the rounding of its own radius.
+        radius_m = 1000.0 * area.radius_km * (1 + 1e-12) + 1e-3
+        return words.radius(PLACE, area.lon, area.lat, radius_m)
+    if isinstance(area, Box):
+        return _inside_box(words, area)
+    parts = [part for piece in area.pieces for part in _halves(piece)]
+    pieces = [
+        words.polygon(PLACE, _ring(part.exterior), [_ring(hole) for hole in part.interiors]) for part in parts
+    ]
+    return words.filter(should=pieces + [edge for part in parts for edge in _outer_edges(words, part)])
+
+
+def _halves(piece: shapely.Polygon) -> list[shapely.Polygon]:
+    """A polygon that spans all longitudes as two; Qdrant takes one from -180 to 180 for empty."""
+    west, _, east, _ = piece.bounds
+    if east - west < 360.0:
+        return [piece]
+    sides = [shapely.box(-180.0, -90.0, 0.0, 90.0), shapely.box(0.0, -90.0, 180.0, 90.0)]
+    halves = shapely.get_parts([shapely.intersection(piece, side) for side in sides])
+    return [half for half in halves if half.geom_type == "Polygon"]
+
+
+def _ring(ring: shapely.LinearRing) -> list[tuple[float, float]]:
+    """Corners as lon, lat; those at the north pole 0.1 mm short of it, or Qdrant finds nothing."""
+    return [(lon, min(lat, 90.0 - 1e-9)) for lon, lat in ring.coords]
+
+
+def _outer_edges(words: Words, part: shapely.Polygon) -> list[Any]:
+    """Where the map ends, not the polygon: its edges along the antimeridian, and the poles it holds."""
+    west, south, east, north = part.bounds
+    edges = [words.between("_place.lat", pole, pole) for pole in (south, north) if abs(pole) == 90.0]
+    for meridian in {west, east} & {-180.0, 180.0}:
+        line = shapely.LineString([(meridian, -90.0), (meridian, 90.0)])
+        for stretch in shapely.get_parts(shapely.intersection(part, line)):
+            _, low, _, high = stretch.bounds
+            seam = words.between("_place.lon", -180.0, -180.0)
+            edges.append(words.filter(must=[seam, words.between("_place.lat", low, high)]))
+    return edges
+
+
+def _inside_box(words: Words, box: Box) -> Any:
+    """A box as ranges of lon and lat: closed, and right at the poles and the antimeridian."""
+    sides = [words.between("_place.lon", west, east) for west, east in box.spans]
+    if any(east == 180.0 for _, east in box.spans):
+        sides.append(words.between("_place.lon", -180.0, -180.0))  # the same meridian, as it is stored
+    sides += [words.between("_place.lat", pole, pole) for pole in (box.south, box.north) if abs(pole) == 90.0]
+    return words.filter(must=[words.between("_place.lat", box.south, box.north), words.filter(should=sides)])
