@@ -408,13 +408,17 @@ class Gallery:
         if before is None or before.is_quantized != card.is_quantized:
             self._index.renew()
 
-    def add_vectors(self, name: str, sha256s: Sequence[str], embeddings: ArrayLike) -> None:
+    def add_vectors(
+        self, name: str, sha256s: Sequence[str], embeddings: ArrayLike, *, said: Sequence[str] = ()
+    ) -> None:
         """Commit what another encoder says of photos. On return it is durable and found.
 
         Args:
             name: of the vectors, as `begin_vectors` was told.
             sha256s: of the photos' bytes; they may be known or not.
             embeddings: (n, D), of any length but 0.
+            said: for each, a mark of what the encoder looked at, by which `vector_marks` tells that it
+                has changed; none by default.
 
         Raises:
             UnknownVector: there are no vectors of that name.
@@ -423,11 +427,35 @@ class Gallery:
         self._require_writable()
         dimension = self.fingerprint_of(name).dimension
         rows = [
-            Record(key=sha256, status="embedded", sha256=sha256, embedding=_unit(one, dimension))
-            for sha256, one in zip(sha256s, np.asarray(embeddings), strict=True)
+            Record(key=sha256, status="embedded", sha256=sha256, said=mark, embedding=_unit(one, dimension))
+            for sha256, mark, one in zip(
+                sha256s, said or [""] * len(sha256s), np.asarray(embeddings), strict=True
+            )
         ]
         if rows:
             self._index.append_named(name, rows)
+
+    def take_vectors(self, name: str, sha256s: Iterable[str]) -> None:
+        """Take the vectors of a name away from photos; the photos stay.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+        """
+        self._require_writable()
+        self.fingerprint_of(name)
+        known = self.named.state(name).entries
+        rows = [Record(key=sha256, status="removed", sha256=sha256) for sha256 in sha256s if sha256 in known]
+        if rows:
+            self._index.append_named(name, rows)
+
+    def vector_marks(self, name: str) -> dict[str, str]:
+        """What was told with the vectors of a name, by the hash of each photo that has one.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+        """
+        self.fingerprint_of(name)
+        return {key: entry.said for key, entry in self.named.state(name).entries.items() if entry.is_live}
 
     def lacking(self, name: str) -> list[str]:
         """Ids of the photos in the gallery that have no vector of a name.
@@ -436,8 +464,8 @@ class Gallery:
             UnknownVector: there are no vectors of that name.
         """
         self.fingerprint_of(name)
-        known = self.named.state(name).embedded_at
-        return [id for id in self.state.live if id in self.state.embedded_at and id not in known]
+        known = self.named.state(name).keys
+        return [id for id in self.state.live if id in self.state.embedded_at and not known.get(id)]
 
     def end_vectors(self, name: str) -> None:
         """Forget the vectors of a name.
@@ -560,9 +588,12 @@ class Gallery:
         vectors = [rows[place].embedding for place in places]
         return np.array(vectors, np.float32).reshape(len(places), dimension)
 
-    def sample(self, n: int) -> NDArray[np.float32]:
+    def sample(self, n: int, *, using: str = VECTOR) -> NDArray[np.float32]:
         """The embeddings of at most n photos: (S, D), unit length. Always the same ones."""
         ids = [photo.id for photo in self.find(limit=n)]
+        if using != VECTOR:
+            known = self.named.state(using).keys
+            return self.embeddings([id for id in ids if known.get(id)], using=using)
         found = self._index.store.retrieve(ids, with_vectors=True)
         vectors = [point.vector for point in found if point.vector is not None]
         return np.array(vectors, np.float32).reshape(len(vectors), self.fingerprint.dimension)

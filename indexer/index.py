@@ -341,14 +341,17 @@ class Index:
         """Give the photos among some that the store has their vectors of one name."""
         shown = [id for id in dict.fromkeys(ids) if self.state.positions(id) is not None]
         for start in range(0, len(shown), CHUNK):
-            found = self._named_of(name, shown[start : start + CHUNK])
+            some = shown[start : start + CHUNK]
+            found = self._named_of(name, some)
             if found:
                 live.store.set_vectors(name, list(found), np.array(list(found.values()), np.float32))
+            if gone := [id for id in some if id not in found]:
+                live.store.delete_vectors(name, gone)
 
     def _named_of(self, name: str, ids: Iterable[str]) -> dict[str, Vectors]:
         """Vectors of one name of those photos that have one."""
-        at = self._named.state(name).embedded_at
-        places = {id: at[id] for id in ids if id in at}
+        state = self._named.state(name)
+        places = {id: state.embedded_at[id] for id in ids if state.keys.get(id)}
         rows = iterate_rows(self._named.ledgers[name], places.values())
         found = {id: rows[place].embedding for id, place in places.items()}
         return {id: one for id, one in found.items() if one is not None}  # None: erased

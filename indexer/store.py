@@ -84,6 +84,9 @@ class Store(Protocol):
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away; unknown ids are nothing to complain of."""
 
+    def delete_vectors(self, name: str, ids: Sequence[str]) -> None:
+        """Take the vectors of one name away from points, which stay."""
+
     def query(
         self,
         vector: Vectors,
@@ -156,6 +159,10 @@ class EdgeStore:
         """Give points their vectors of one name."""
         points = [edge.PointVectors(id, {name: vector}) for id, vector in zip(ids, vectors, strict=True)]
         self._shard.update(edge.UpdateOperation.update_vectors(points))
+
+    def delete_vectors(self, name: str, ids: Sequence[str]) -> None:
+        """Take the vectors of one name away."""
+        self._shard.update(edge.UpdateOperation.delete_vectors(list(ids), [name]))
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away."""
@@ -301,6 +308,11 @@ class ServerStore:
         ]
         for start in range(0, len(points), 256):
             self._client.update_vectors(self._collection, points[start : start + 256], wait=True)
+
+    def delete_vectors(self, name: str, ids: Sequence[str]) -> None:
+        """Take the vectors of one name away."""
+        points = self._models.PointIdsList(points=list(ids))
+        self._client.delete_vectors(self._collection, [name], points, wait=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take points away."""

@@ -282,3 +282,25 @@ def test_the_card_is_plain_json(filled: Settings) -> None:
     with Gallery.open("trips", settings=filled) as gallery:
         told = json.loads((gallery.folder / "vectors" / "map" / "vector.json").read_text())
     assert told["encoder"] == "map:other" and told["facts"] == {"ground_m": 500.0} and told["format"] == 1
+
+
+def test_a_vector_can_be_taken_away_and_comes_back_with_another_mark(any_gallery: Gallery) -> None:
+    fill(any_gallery)
+    before = named(any_gallery)
+    any_gallery.take_vectors("map", [SHA256[3], SHA256[N - 1], "sha-of-nobody"])
+    assert named(any_gallery) == before[1:] and IDS[3] in any_gallery.lacking("map")
+    assert SHA256[3] not in any_gallery.vector_marks("map") and len(any_gallery) == N
+    any_gallery.add([record("photo-3", own()[3], group="again")])
+    assert named(any_gallery) == before[1:]
+    any_gallery.add_vectors("map", [SHA256[3]], other()[[3]], said=["looked again"])
+    assert named(any_gallery) == before and any_gallery.vector_marks("map")[SHA256[3]] == "looked again"
+
+
+def test_a_sample_is_of_photos_that_have_the_vector(any_gallery: Gallery) -> None:
+    fill(any_gallery)
+    assert any_gallery.sample(N).shape == (N, 8)
+    sampled = any_gallery.sample(N, using="map")
+    assert sampled.shape == (N - 5, D)
+    assert {tuple(one) for one in sampled.round(5).tolist()} <= {
+        tuple(one) for one in other().round(5).tolist()
+    }
