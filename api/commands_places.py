@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # they load torch and the store, which `--help` must not
     from ..encoders.areas import Area
     from ..indexer.place_embedder import PlaceEmbedder
     from ..indexer.place_list import PlaceList
+    from ..indexer.places import PlacesReport
 
 places_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Embed places of a map, and find places like one."
@@ -49,7 +50,6 @@ def build(
     list_file: Annotated[
         Path | None, typer.Option("--list", help="The places of this table with columns lon, lat.")
     ] = None,
-    of: Annotated[str | None, typer.Option("--of", help="Where the photos of this gallery are.")] = None,
     spacing: Annotated[str, typer.Option(help="Of the grid: 500m, 2km.")] = "500m",
     encoder: MapEncoderFile = None,
     student: StudentFile = None,
@@ -57,53 +57,59 @@ def build(
 ) -> None:
     """Embed places of a map into a gallery. The same command resumes after an interruption.
 
-    Without --area, --box, --list and --of: a grid all over the maps. Places of which the maps know too
+    Without --area, --box and --list: a grid all over the maps. Places of which the maps know too
     little are left out and counted. Without --mosaic a student embeds coordinates alone.
+
+    A gallery of photos keeps its photos: the maps are looked at where they were taken, and what they
+    show is kept beside each photo. Do it again when photos have come in, or were moved.
 
     Examples:
       placeprint places build --gallery li --mosaic li.tif --spacing 500m
       placeprint places build --gallery stations --mosaic jp.tif --list stations.csv
-      placeprint places build --gallery trips-map --mosaic jp.tif --of trips
+      placeprint places build --gallery trips --mosaic jp.tif
     """
-    asked = [
-        name
-        for name, given in (("--area", area), ("--box", box), ("--list", list_file), ("--of", of))
-        if given
-    ]
+    asked = [name for name, given in (("--area", area), ("--box", box), ("--list", list_file)) if given]
     if len(asked) > 1:
         raise typer.BadParameter(f"{' and '.join(asked)} each say which places: give one of them")
     spacing_m = length_m(spacing)
-    if of == gallery:
-        raise typer.BadParameter(
-            f"--of {of}: the places go into a gallery of their own; name another --gallery"
-        )
     from ..indexer.gallery_files import gallery_config
+    from ..indexer.place_card import is_of_photos, is_of_places
     from ..indexer.place_opening import open_or_make
-    from ..indexer.places import build_places
+    from ..indexer.places import build_places, look_around_photos
     from . import console, places_report
 
-    if not asked and not mosaic and gallery_config(gallery) is None:
+    config = gallery_config(gallery)
+    if not asked and not mosaic and config is None:
         raise typer.BadParameter(
-            "say which places: --area, --box, --list or --of; or all over a map with --mosaic FILE"
+            "say which places: --area, --box or --list; or all over a map with --mosaic FILE"
+        )
+    if asked and is_of_photos(config):
+        raise typer.BadParameter(
+            f"gallery {gallery!r} holds photos, and the maps are looked at where these are; for the places "
+            f"of {asked[0]} name another --gallery"
         )
     as_json = as_json or not console.out.is_terminal
     # Read before the gallery is made: a wrong file leaves no empty one behind.
-    places = None if not asked else _wanted(area, box, list_file, of, spacing_m)
+    places = None if not asked else _wanted(area, box, list_file, spacing_m)
     if places is not None and not len(places) and (area or box):
         raise typer.BadParameter(f"no place of a grid of {spacing} lies in there; a finer --spacing has some")
     opened, embedder = open_or_make(gallery, mosaics=mosaic or (), encoder=encoder, student=student)
     with opened:
-        places = places if places is not None else _all_over(embedder, spacing_m)
         try:
             with _progress(as_json=as_json) as progress:
-                report = build_places(
-                    opened, places, embedder,
-                    progress=lambda report, total: progress("looking", report.n_done, total),
-                )  # fmt: skip
+
+                def tell(report: "PlacesReport", total: int) -> None:
+                    progress("looking", report.n_done, total)
+
+                if is_of_places(opened):
+                    places = places if places is not None else _all_over(embedder, spacing_m)
+                    report = build_places(opened, places, embedder, progress=tell)
+                else:
+                    report = look_around_photos(opened, embedder, progress=tell)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted; what was embedded is kept, {len(opened)} places in gallery {gallery}. To "
-                "go on, type the same command again"
+                f"interrupted; what was embedded is kept in gallery {gallery}. To go on, type the same "
+                "command again"
             ) from None
         places_report.show_built(report, opened, as_json=as_json)
 
@@ -164,7 +170,7 @@ def like(
     with Gallery.open(gallery) as opened:
         embedder, card = open_embedder(opened, mosaics=mosaic or (), encoder=encoder, student=student)
         if mosaic or encoder or student:
-            card.keep(opened)
+            card.keep(opened, embedder.fingerprint)
         liked, disliked = (embedded_in(opened, points, embedder) for points in asked)
         together = direction(liked.embeddings, disliked.embeddings, unlike_weight=unlike_weight)
         found = likest(
@@ -180,17 +186,10 @@ def like(
     places_report.show_found(liked, disliked, found, z_scores, card.credit, sheet, as_json=as_json)
 
 
-def _wanted(
-    area: Path | None, box: str | None, list_file: Path | None, of: str | None, spacing_m: float
-) -> "PlaceList":
+def _wanted(area: Path | None, box: str | None, list_file: Path | None, spacing_m: float) -> "PlaceList":
     from ..indexer.place_grid import grid_places
-    from ..indexer.place_list import listed, places_of, read_place_list
+    from ..indexer.place_list import listed, read_place_list
 
-    if of is not None:
-        from ..indexer.gallery import Gallery
-
-        with Gallery.open(of) as photos:
-            return places_of(photos)
     if list_file is not None:
         return read_place_list(list_file)
     chosen = _area_of(area, box)
@@ -206,7 +205,7 @@ def _all_over(embedder: "PlaceEmbedder", spacing_m: float) -> "PlaceList":
     from ..indexer.place_list import listed
 
     if embedder.maps is None:
-        raise typer.BadParameter("without a map, say which places: --area, --box, --list or --of")
+        raise typer.BadParameter("without a map, say which places: --area, --box or --list")
     grids = [grid_places(box, spacing_m) for box in embedder.maps.boxes]
     return listed(np.concatenate(grids), f"grid {spacing_m:g} m")
 

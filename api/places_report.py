@@ -8,6 +8,7 @@ from ..encoders.location_files import write_atomically
 from ..encoders.map_files import MapFiles
 from ..indexer.background import Background
 from ..indexer.gallery import Gallery
+from ..indexer.place_card import MAP, is_of_places, vectors_of_places
 from ..indexer.place_embedder import Embedded
 from ..indexer.places import PlacesReport
 from ..indexer.places_like import LikePlace
@@ -19,7 +20,8 @@ LARGE = 50_000  # places, from which on a built search index pays
 
 def z_scores(gallery: Gallery, embedding: Any, found: list[LikePlace]) -> list[float | None]:
     """How far each answer stands above random places of the gallery, in standard deviations."""
-    scores = Background.of(gallery).z_scores(embedding, [one.similarity for one in found])
+    background = Background.of(gallery, using=vectors_of_places(gallery))
+    scores = background.z_scores(embedding, [one.similarity for one in found])
     return [None] * len(found) if scores is None else [float(score) for score in scores]
 
 
@@ -66,11 +68,18 @@ def show_built(report: PlacesReport, gallery: Gallery, *, as_json: bool) -> None
         "embedded": report.n_embedded, "there before": report.n_unchanged, "told anew": report.n_retold,
         "left out, for the map knows too little there": report.n_without_data,
         "left out, for they were deleted": report.n_deleted,
-        "rows without a place": report.n_without_place, "rows of a place listed before": report.n_doubled,
+        "without a place": report.n_without_place, "rows of a place listed before": report.n_doubled,
     }  # fmt: skip
     told = ", ".join(f"{n:,} {what}" for what, n in facts.items() if n)
     console.out.print(f"{report.n_listed:,} places: {told or 'none'}", markup=False, soft_wrap=True)
     console.out.print(f"{report.seconds:.1f} s, {per_s:,.0f} embedded/s", soft_wrap=True)
+    if not is_of_places(gallery):
+        n_looked = len(gallery.vector_marks(MAP))
+        console.out.print(
+            f"gallery {gallery.name}: a map was looked at for {n_looked:,} of {len(gallery):,} photos",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+        return
     console.out.print(f"gallery {gallery.name}: {len(gallery):,} places", markup=False, soft_wrap=True)
     if len(gallery) > LARGE:
         console.out.print(

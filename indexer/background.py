@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .gallery import Gallery
+from .store import VECTOR
 
 SAMPLE = 1000
 _LEAST = 8  # photos, fewer of which have no spread worth the name
@@ -26,9 +27,9 @@ class Background(NamedTuple):
     embeddings: NDArray[np.float32]
 
     @classmethod
-    def of(cls, gallery: Gallery, n: int = SAMPLE) -> "Background":
+    def of(cls, gallery: Gallery, n: int = SAMPLE, *, using: str = VECTOR) -> "Background":
         """Draw at most n photos. Ids are hashes, so that the first in their order are a random sample."""
-        return cls(gallery.sample(n))
+        return cls(gallery.sample(n, using=using))
 
     def z_scores(self, embedding: ArrayLike, similarity: ArrayLike) -> NDArray[np.float64] | None:
         """How far similarities to a question lie above those of random photos, in standard deviations.

@@ -120,14 +120,6 @@ class NamedVectors:
             known.pop(name, None)
 
 
-def carry_over(place: Path, twin: Path) -> None:
-    """Give a gallery that is about to take another's place the named vectors of that one."""
-    for path in place.glob(f"{VECTORS}/*/{CARD}"):
-        target = twin / VECTORS / path.parent.name
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(path.parent, target)
-
-
 def _read_card(path: Path) -> VectorCard:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))

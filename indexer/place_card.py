@@ -1,7 +1,8 @@
-"""What a gallery of places keeps beside its vectors, so that it can be asked again: ``places.json``.
+"""What a gallery keeps of the maps that its places were looked up in, so that it can be asked again.
 
-Which encoder looked, at which maps, how wide, and whom to credit. `Gallery.encoder` of such a gallery
-begins with ``map:``, which tells it from a gallery of photos.
+Which encoder looked, at which maps, how wide, and whom to credit. A gallery of places keeps it in
+``places.json``, and its `Gallery.encoder` begins with ``map:``. A gallery of photos may have vectors named
+``map``, by the map around each photo, whose card keeps the same.
 """
 
 import json
@@ -11,16 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..encoders.errors import DamagedGallery, PlaceprintError
+from ..encoders.fingerprint import Fingerprint
 from ..encoders.map_files import LEAST_KNOWN
 from .gallery import Gallery
+from .named_vectors import VectorCard
+from .store import VECTOR
 
+MAP = "map"  # vectors of photos by the map around them
 PLACES = "places.json"
 PREFIX = "map:"
 FORMAT = 1
 
 
 class NotOfPlaces(PlaceprintError):
-    """A gallery of photos, where one of places is needed."""
+    """A gallery of which no map was looked at, where one of places is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,20 @@ class PlaceCard:
         ]
         return replace(self, mosaics=tuple(dict.fromkeys([*new, *old])))
 
-    def keep(self, gallery: Gallery) -> None:
-        """Write it beside the gallery, unless it is there already."""
+    def keep(self, gallery: Gallery, fingerprint: Fingerprint) -> None:
+        """Write it down, unless it is there already.
+
+        Args:
+            gallery: of places, or of photos.
+            fingerprint: of what embeds.
+        """
+        if not is_of_places(gallery):
+            gallery.begin_vectors(
+                VectorCard(
+                    name=MAP, fingerprint=fingerprint, encoder=f"{PREFIX}{self.encoder}", facts=asdict(self)
+                )
+            )
+            return
         content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
         path = gallery.folder / PLACES
         if not path.is_file() or path.read_text() != content:
@@ -71,22 +88,39 @@ def is_of_places(gallery: Gallery) -> bool:
     return gallery.encoder.startswith(PREFIX)
 
 
-def read_card(gallery: Gallery) -> PlaceCard:
-    """What a gallery of places keeps.
+def is_of_photos(config: Mapping[str, Any] | None) -> bool:
+    """Whether there is a gallery, by its configuration, and it holds photos."""
+    return config is not None and not str(config["encoder"]).startswith(PREFIX)
+
+
+def vectors_of_places(gallery: Gallery) -> str:
+    """Name of the vectors that say what a map shows of a place: a gallery's own, or those of its photos.
 
     Raises:
-        NotOfPlaces: it is a gallery of photos.
+        NotOfPlaces: a gallery of photos of which no map was looked at.
+    """
+    if is_of_places(gallery):
+        return VECTOR
+    if MAP not in gallery.named.cards:
+        raise NotOfPlaces(
+            f"gallery {gallery.name!r} holds photos, by the encoder {gallery.encoder}, and no map was looked "
+            f"at; look where they are with: placeprint places build --gallery {gallery.name} --mosaic FILE"
+        )
+    return MAP
+
+
+def read_card(gallery: Gallery) -> PlaceCard:
+    """What a gallery keeps of its maps.
+
+    Raises:
+        NotOfPlaces: a gallery of photos of which no map was looked at.
         DamagedGallery: it keeps nothing that can be read.
     """
-    if not is_of_places(gallery):
-        raise NotOfPlaces(
-            f"gallery {gallery.name!r} holds photos, by the encoder {gallery.encoder}; make one of their "
-            f"places with: placeprint places build --of {gallery.name} --gallery NAME --mosaic FILE"
-        )
+    is_named = vectors_of_places(gallery) == MAP
     path = gallery.folder / PLACES
     try:
-        told = json.loads(path.read_text())
-        if told.pop("format") != FORMAT:
+        told = dict(gallery.named.cards[MAP].facts) if is_named else json.loads(path.read_text())
+        if not is_named and told.pop("format") != FORMAT:
             raise ValueError("made by another version of Placeprint")
         for name in ("mosaics", "facts", "credit"):
             told[name] = tuple(told[name])

@@ -116,10 +116,10 @@ class PlaceEmbedder:
 
 
 def embedded_in(gallery: Gallery, lonlat: _Floats, by: "PlaceEmbedder") -> Embedded:
-    """Embeddings of places to ask about: the gallery's own where it has them, else made now.
+    """Embeddings of places to ask about: those of a gallery of places where it has them, else made now.
 
     Args:
-        gallery: of places.
+        gallery: of places, or of photos of whose places a map was looked at.
         lonlat: degrees, longitude first, (B, 2).
         by: embeds what the gallery has not.
 
@@ -128,7 +128,7 @@ def embedded_in(gallery: Gallery, lonlat: _Floats, by: "PlaceEmbedder") -> Embed
         PlaceUnknown: one that neither gallery nor map nor student knows.
     """
     places = rounded(lonlat).reshape(-1, 2)
-    found = np.empty((len(places), gallery.fingerprint.dimension), np.float32)
+    found = np.empty((len(places), by.fingerprint.dimension), np.float32)
     sources: list[By] = ["gallery"] * len(places)
     ids = [place_id(lon, lat) for lon, lat in places.tolist()]
     there = {photo.id for photo in gallery.get(ids)}

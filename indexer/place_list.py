@@ -1,7 +1,6 @@
-"""What a gallery of places is to hold: a grid, the rows of a table, or where the photos of another are.
+"""What a gallery of places is to hold: a grid, or the rows of a table.
 
-A place is its coordinates, rounded to 6 decimals (0.1 m): from them come its key and, hashed, its id. The
-places of another gallery's photos have the ids and keys of the photos.
+A place is its coordinates, rounded to 6 decimals (0.1 m): from them come its key and, hashed, its id.
 """
 
 import hashlib
@@ -15,10 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..encoders.coordinate_columns import coordinate_columns
-from ..encoders.errors import NothingToLocateWith, UnreadableSource
+from ..encoders.errors import UnreadableSource
 from ..encoders.sphere import as_lonlat
-from .filters import Filter
-from .gallery import Gallery
 from .record import Record, encode_payload, photo_id, said_of
 from .table_columns import KeptColumns
 from .table_source import ROWS_AT_A_TIME, open_table
@@ -36,7 +33,6 @@ class PlaceList:
         source: what the ledger calls where they come from.
         lonlat: degrees, rounded, (n, 2).
         payloads: what else is said of each, as JSON; None for nothing.
-        photos: key, SHA-256 and group of the photo that each place is of; None for places alone.
         n_without_place: rows of the source without coordinates.
         n_doubled: rows of a place that an earlier row has already.
     """
@@ -44,7 +40,6 @@ class PlaceList:
     source: str
     lonlat: _Floats
     payloads: Sequence[str] | None = None
-    photos: Sequence[tuple[str, str, str | None]] | None = None
     n_without_place: int = 0
     n_doubled: int = 0
 
@@ -55,15 +50,10 @@ class PlaceList:
         """The row that the ledger is to have for a place, without its embedding."""
         lon, lat = self.lonlat[row].tolist()
         payload = "{}" if self.payloads is None else self.payloads[row]
-        if self.photos is None:
-            key, group = place_key(lon, lat), None
-            sha256 = place_sha256(key)
-        else:
-            key, sha256, group = self.photos[row]
-        said = said_of(lon, lat, None, group, payload)
+        key = place_key(lon, lat)
         return Record(
-            key=key, status="embedded", source=self.source, sha256=sha256, lon=lon, lat=lat, group=group,
-            payload=payload, said=said,
+            key=key, status="embedded", source=self.source, sha256=place_sha256(key), lon=lon, lat=lat,
+            payload=payload, said=said_of(lon, lat, None, None, payload),
         )  # fmt: skip
 
 
@@ -135,25 +125,6 @@ def read_place_list(path: Path) -> PlaceList:
     chosen = [payloads[row] for row in first.tolist()]
     return PlaceList(
         str(path), places[first], chosen, n_without_place=n_without, n_doubled=len(places) - len(first)
-    )
-
-
-def places_of(gallery: Gallery) -> PlaceList:
-    """Where the photos of a gallery were taken: one place for each, under the photo's id.
-
-    Raises:
-        NothingToLocateWith: none of them has a place.
-    """
-    photos = sorted(gallery.find(Filter(is_placed=True)), key=lambda photo: photo.id)
-    if not photos:
-        raise NothingToLocateWith(f"no photo of gallery {gallery.name!r} has a place to look at on a map")
-    state = gallery.state
-    keys = [state.keys[photo.id][0] for photo in photos]
-    return PlaceList(
-        f"gallery {gallery.name}",
-        rounded([(photo.lon or 0.0, photo.lat or 0.0) for photo in photos]),
-        [encode_payload(dict(photo.payload)) for photo in photos],
-        [(key, state.entries[key].sha256, photo.group) for key, photo in zip(keys, photos, strict=True)],
     )
 
 

@@ -9,7 +9,7 @@ from ..encoders.map_catalog import STUDENT, encoder_for, ground_m_of, load_map_e
 from ..encoders.map_files import MapFiles
 from .gallery import Gallery
 from .gallery_files import gallery_config, gallery_folder
-from .place_card import PLACES, PREFIX, NotOfPlaces, PlaceCard, read_card
+from .place_card import MAP, PLACES, PREFIX, PlaceCard, is_of_photos, read_card, vectors_of_places
 from .place_embedder import PlaceEmbedder
 from .settings import Settings
 
@@ -22,17 +22,17 @@ def open_embedder(
     student: str | Path | None = None,
     open_maps: Callable[[Sequence[str | Path]], MapFiles] = MapFiles.open,
 ) -> tuple[PlaceEmbedder, PlaceCard]:
-    """What embedded the places of a gallery, opened again, and its card as it is now.
+    """What embedded the places of a gallery, or of its photos, opened again, and its card as it is now.
 
     Args:
-        gallery: of places.
+        gallery: of places, or of photos of whose places a map was looked at.
         mosaics: maps to look at besides, or in the place of some that were moved.
         encoder: file of the encoder, where it was moved.
         student: name or file of a student for places beyond the maps.
         open_maps: opens the files of the maps.
 
     Raises:
-        NotOfPlaces: a gallery of photos.
+        NotOfPlaces: a gallery of photos of which no map was looked at.
         UnreadableSource: a map that is not where it was.
         WeightsUnavailable: the encoder's file is not where it was.
         FingerprintMismatch: it is another encoder.
@@ -51,7 +51,7 @@ def open_embedder(
     own = card.student if is_map else card.encoder
     learned = load_map_student(own) if own is not None else None
     opened = PlaceEmbedder(loaded, maps, learned, card.ground_m, card.least_known)
-    gallery.check(opened.fingerprint)
+    gallery.check(opened.fingerprint, using=vectors_of_places(gallery))
     check_student(opened)
     if maps is not None:
         credit = tuple(dict.fromkeys([*maps.credit, *card.credit]))
@@ -68,27 +68,28 @@ def open_or_make(
     student: str | Path | None = None,
     settings: Settings | None = None,
 ) -> tuple[Gallery, PlaceEmbedder]:
-    """A gallery of places to be filled, made where there is none of that name, and what fills it.
+    """A gallery to be filled, of places where there is none of that name, and what fills it.
 
     Args:
-        name: of the gallery.
+        name: of the gallery; one of photos gets vectors named ``map``.
         mosaics: maps to look at; an existing gallery looks at those it knows too.
         encoder: name or file of the map encoder.
         student: name or file of its student.
         settings: where galleries live.
 
     Raises:
-        NotOfPlaces: a gallery of photos has that name.
         PlaceprintError: as of `open_embedder` and `new_embedder`.
     """
     settings = settings or Settings()
     config = gallery_config(name, settings)
-    if config is not None and not str(config["encoder"]).startswith(PREFIX):
-        raise NotOfPlaces(f"gallery {name!r} holds photos; give the places another name with --gallery")
-    if config is not None and (gallery_folder(name, settings) / PLACES).is_file():
+    if is_of_photos(config) or (config is not None and (gallery_folder(name, settings) / PLACES).is_file()):
         gallery = Gallery.open(name, settings=settings)
+        how = {"mosaics": mosaics, "encoder": encoder, "student": student}
         try:
-            opened, card = open_embedder(gallery, mosaics=mosaics, encoder=encoder, student=student)
+            if is_of_photos(config) and MAP not in gallery.named.cards:
+                opened, card = new_embedder(**how)  # type: ignore[arg-type]
+            else:
+                opened, card = open_embedder(gallery, **how)  # type: ignore[arg-type]
         except BaseException:
             gallery.close()
             raise
@@ -97,7 +98,7 @@ def open_or_make(
         gallery = Gallery.open_or_create(
             name, opened.fingerprint, encoder=f"{PREFIX}{card.encoder}", settings=settings
         )
-    card.keep(gallery)
+    card.keep(gallery, opened.fingerprint)
     return gallery, opened
 
 

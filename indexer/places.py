@@ -1,4 +1,4 @@
-"""Filling a gallery of places: look at each on the map, embed, commit, go on.
+"""Looking at places on the map: those of a gallery of places, or where the photos of a gallery are.
 
 Whatever interrupts it, the same command goes on where the last commit was: what the ledger has is not
 embedded again.
@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..encoders.errors import NothingToLocateWith
 from .gallery import Gallery
 from .interrupt import uninterrupted
+from .place_card import MAP
 from .place_embedder import PlaceEmbedder
-from .place_list import PlaceList
+from .place_list import PlaceList, place_key, rounded
 from .record import Record
 
 BATCH = 256  # places looked at in one go
@@ -74,7 +77,7 @@ def build_places(
         for start in range(0, len(places), BATCH):
             rows = [places.record(row) for row in range(start, min(start + BATCH, len(places)))]
             due = [row for row in rows if _is_due(gallery, row, report)]
-            waiting += _looked_at(due, gallery, embedder, report, are_alone=places.photos is None)
+            waiting += _looked_at(due, gallery, embedder, report)
             if len(waiting) >= COMMIT:
                 _commit(gallery, waiting)
                 waiting = []
@@ -99,11 +102,11 @@ def _is_due(gallery: Gallery, row: Record, report: PlacesReport) -> bool:
 
 
 def _looked_at(
-    due: list[Record], gallery: Gallery, embedder: PlaceEmbedder, report: PlacesReport, *, are_alone: bool
+    due: list[Record], gallery: Gallery, embedder: PlaceEmbedder, report: PlacesReport
 ) -> list[Record]:
-    """Rows with their embeddings, without those that the map does not know; alone, or those of photos."""
-    # The place of a photo may have changed; that of a place cannot, and only what is said of it is new.
-    retold = [row for row in due if are_alone and gallery.state.is_known(row.sha256)]
+    """Rows with their embeddings, without those that the map does not know."""
+    # Where a place is cannot change: of one that is known only what is said of it is new.
+    retold = [row for row in due if gallery.state.is_known(row.sha256)]
     ids = {row.id for row in retold}
     fresh = [row for row in due if row.id not in ids]
     report.n_retold += len(retold)
@@ -120,3 +123,59 @@ def _looked_at(
 def _commit(gallery: Gallery, rows: list[Record]) -> None:
     with uninterrupted():
         gallery.add(rows)
+
+
+def look_around_photos(
+    gallery: Gallery,
+    embedder: PlaceEmbedder,
+    *,
+    progress: Progress = lambda report, total: None,
+) -> PlacesReport:
+    """Give the photos of a gallery vectors by the map around them, where they have none or were moved.
+
+    Photos without a place, or in places of which the map knows too little, have none afterwards.
+
+    Args:
+        gallery: of photos, with vectors named ``map``.
+        embedder: of these.
+        progress: told after every batch.
+
+    Raises:
+        NothingToLocateWith: none of them has a place.
+        FingerprintMismatch: the vectors are of another encoder.
+        KeyboardInterrupt: once what was embedded until then is committed.
+    """
+    gallery.check(embedder.fingerprint, using=MAP)
+    photos, lonlat = gallery.placed()
+    if not photos:
+        raise NothingToLocateWith(f"no photo of gallery {gallery.name!r} has a place to look at on a map")
+    report = PlacesReport(n_listed=len(photos), n_without_place=len(gallery) - len(photos))
+    started = time.monotonic()
+    state, marks = gallery.state, gallery.vector_marks(MAP)
+    sha256s = [state.entries[state.keys[photo.id][0]].sha256 for photo in photos]
+    said = [place_key(lon, lat) for lon, lat in rounded(lonlat).tolist()]
+    moved = [one for one, mark in zip(sha256s, said, strict=True) if marks.get(one, mark) != mark]
+    gallery.take_vectors(MAP, {*moved, *(marks.keys() - set(sha256s))})
+    due = [row for row, one in enumerate(sha256s) if marks.get(one) != said[row]]
+    report.n_unchanged = len(photos) - len(due)
+    for start in range(0, len(due), COMMIT):
+        found: list[tuple[int, NDArray[np.float32]]] = []
+        try:
+            for first in range(start, min(start + COMMIT, len(due)), BATCH):
+                rows = np.array(due[first : min(first + BATCH, start + COMMIT)])
+                embeddings, known = embedder.embed(lonlat[rows])
+                found += zip(rows[known].tolist(), embeddings, strict=True)
+                report.n_embedded += len(embeddings)
+                report.n_without_data += len(rows) - len(embeddings)
+                report.seconds = time.monotonic() - started
+                progress(report, len(photos))
+        finally:
+            with uninterrupted():
+                gallery.add_vectors(
+                    MAP,
+                    [sha256s[row] for row, _ in found],
+                    np.array([one for _, one in found]),
+                    said=[said[row] for row, _ in found],
+                )
+    report.seconds = time.monotonic() - started
+    return report

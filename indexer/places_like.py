@@ -17,6 +17,7 @@ from ..encoders.sphere import great_circle_km
 from .filters import Filter
 from .gallery import Gallery, Neighbor
 from .photos import Photo
+from .place_card import vectors_of_places
 
 UNLIKE = 0.5
 """How much an unlike place counts beside a like one."""
@@ -85,7 +86,7 @@ def likest(
     """The k places most like an embedding that lie apart, most similar first.
 
     Args:
-        gallery: of places.
+        gallery: of places, or of photos of whose places a map was looked at.
         embedding: what to look for, (D,).
         k: how many.
         like: places asked about, degrees, (n, 2); answers lie away from them.
@@ -96,13 +97,15 @@ def likest(
 
     Raises:
         InvalidOption: k or a distance of no use.
+        NotOfPlaces: a gallery of photos of which no map was looked at.
     """
     if k < 1 or not 0.0 <= apart_m <= 20_040_000.0:
         raise InvalidOption(f"k={k}, apart by {apart_m:g} m: k is at least 1, and meters are not negative")
+    using = vectors_of_places(gallery)
     asked = np.concatenate([like.reshape(-1, 2), unlike.reshape(-1, 2)])
     depth = max(256, 8 * k)
     while True:
-        page = gallery.nearest(embedding, depth, filter=filter)
+        page = gallery.nearest(embedding, depth, filter=filter, using=using)
         some = [one for one in page if one.photo.is_placed]
         lonlat = np.array([_where(one.photo) for one in some]).reshape(-1, 2)
         rows = _apart(lonlat, asked, k, apart_m / 1000.0, is_thinned=is_thinned)

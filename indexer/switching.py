@@ -22,9 +22,8 @@ from .durable import sync_folder, write_atomically
 from .gallery import Gallery
 from .gallery_files import gallery_folder, gallery_names
 from .ledger import iterate_rows
-from .named_vectors import carry_over
 from .originals import read_original
-from .record import Record
+from .record import Record, photo_id
 from .settings import Settings
 from .state import Entry
 
@@ -35,6 +34,7 @@ READY = "ready"
 """A file in a twin that is complete and about to take the gallery's place."""
 
 BATCH = 64
+CARRIED = 4096
 Progress = Callable[[int, int], None]
 
 
@@ -99,6 +99,7 @@ def fill(
     Raises:
         MissingOriginals: there are such photos; what was embedded until then stays in the twin.
     """
+    carry_vectors(gallery, twin)
     due = keys_behind(gallery, twin)
     n_embedded, missing, n_done = 0, list[str](), 0
     with DecodePool(encoder.preprocessing, workers=workers) as pool:
@@ -124,6 +125,20 @@ def fill(
     return Filled(n_embedded, missing)
 
 
+def carry_vectors(gallery: Gallery, twin: Gallery) -> None:
+    """Give a twin what other encoders say of the photos, which another model of its own does not change."""
+    for name, card in gallery.named.cards.items():
+        if twin.named.cards.get(name) != card:
+            twin.begin_vectors(card)
+        marks, known = gallery.vector_marks(name), twin.vector_marks(name)
+        twin.take_vectors(name, known.keys() - marks.keys())
+        new = [sha256 for sha256, mark in marks.items() if known.get(sha256) != mark]
+        for start in range(0, len(new), CARRIED):
+            some = new[start : start + CARRIED]
+            embeddings = gallery.embeddings([photo_id(one) for one in some], using=name)
+            twin.add_vectors(name, some, embeddings, said=[marks[one] for one in some])
+
+
 def keys_behind(gallery: Gallery, twin: Gallery) -> list[str]:
     """Paths of which the gallery knows what its twin does not."""
     known = twin.state.entries
@@ -145,7 +160,6 @@ def exchange(name: str, settings: Settings) -> Path:
     old = twin.with_name(f".old-{name}")
     shutil.rmtree(old, ignore_errors=True)
     write_atomically(twin / READY, "")
-    carry_over(place, twin)
     place.rename(old)
     _put(twin, place)
     return old
@@ -165,7 +179,6 @@ def recover(name: str, settings: Settings) -> None:
         old = twin.with_name(f".old-{name}")
         if place.exists():
             shutil.rmtree(old, ignore_errors=True)
-            carry_over(place, twin)
             place.rename(old)
         _put(twin, place)
         Gallery(old, settings).discard()

@@ -113,5 +113,6 @@ async def _described(service: Service, served: ServedGallery) -> GalleryOut:
         is_read_only=served.gallery.is_read_only,
         switching_to=served.switching_to,
         places=_places(served),
+        vectors=served.vectors,
         **numbers,
     )

@@ -33,7 +33,7 @@ GUESSED = "of a place that was asked about there is no map; a student of the map
 
 @routes.post("/like", response_model=PlacesLikeAnswer, responses=responses(415))
 async def places_like(asked: PlacesLikeRequest, service: Opened, gallery: InGallery) -> Any:
-    """Places of a gallery of places whose map is like that of some places, most alike first.
+    """Places whose map is like that of some places, or photos taken there, most alike first.
 
     Answers lie away from the places asked about, and from each other, by the width of the map that is
     looked at, unless something else is asked for.
@@ -56,7 +56,7 @@ async def places_like(asked: PlacesLikeRequest, service: Opened, gallery: InGall
                 apart_m=apart_m,
                 is_thinned=not asked.may_overlap,
             )
-            return [Neighbor(**one) for one in gallery.shown(found, embedding, asked_place=True)]
+            return [Neighbor(**one) for one in gallery.shown_places(found, embedding)]
 
         neighbors = await service.in_store(ask)
     told = [

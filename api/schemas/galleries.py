@@ -51,6 +51,8 @@ class GalleryOut(Answer):
     """Name of the model that a running switch leads to."""
     places: PlacesFacts | None = None
     """What it looks at, where it holds places of a map; absent where it holds photos."""
+    vectors: list[str] = Field(default_factory=list)
+    """What else its photos are searched by: ``map``, by the map around them, with `POST …/places/like`."""
     bbox: list[float] | None = None
     """[west, south, east, north] around the cells that hold photos, as coarse as places are told."""
 

@@ -20,7 +20,7 @@ from ...indexer.held_out import K
 from ...indexer.locator import Locator
 from ...indexer.originals import read_original
 from ...indexer.photos import Photo
-from ...indexer.place_card import NotOfPlaces
+from ...indexer.place_card import MAP, NotOfPlaces, vectors_of_places
 from ...indexer.prior import Prior
 from ...indexer.ranking import Ranked
 from ...indexer.record import Record, photo_id
@@ -54,6 +54,7 @@ class ServedGallery:
         cap: how precisely places are told.
         sensitive: areas of which nothing is told.
         tell: has locations worked out; by default in the calling thread.
+        map: what looked at the map around its photos; None where nothing did, or it is not at hand.
     """
 
     def __init__(
@@ -63,14 +64,17 @@ class ServedGallery:
         cap: Precision,
         sensitive: SensitiveAreas,
         tell: Tell = tell_here,
+        map: ServedMap | None = None,
     ) -> None:
         self.gallery, self.model, self.cap, self._sensitive = gallery, model, cap, sensitive
         self._tell = tell
+        self.map = model if isinstance(model, ServedMap) else map
         self.writing = threading.RLock()
         self.following: ServedGallery | None = None  # the same photos by another model, while switching
         self.n_users = 0
         self.n_added = 0  # since the last refresh
         self._background: Background | None = None
+        self._map_background: Background | None = None
         self._teller: LocationTeller | None = None
         self.needs_fitting = False
         self._counted: tuple[float, dict[str, Any]] | None = None
@@ -98,6 +102,8 @@ class ServedGallery:
         """
         self.n_added = 0
         self._background = Background.of(self.gallery)
+        if self.map is not None:
+            self._map_background = Background.of(self.gallery, using=vectors_of_places(self.gallery))
         if isinstance(self.model, ServedMap):  # places of a map say nothing of where a photo was taken
             self._teller, self.needs_fitting = None, False
             self._forget_counts()
@@ -211,8 +217,19 @@ class ServedGallery:
         return GallerySearch(self.gallery, self.cap, self._sensitive, is_of_places)
 
     @property
+    def vectors(self) -> list[str]:
+        """Names of the vectors by other encoders that can be asked by here."""
+        return [MAP] if self.map is not None and self.map is not self.model else []
+
+    @property
     def place_search(self) -> PlaceSearch:
-        """Finds places like others, in a gallery of places."""
+        """Finds places like others, by what a map shows.
+
+        Raises:
+            TooPrecise: places are not told exactly, and likenesses would tell them.
+        """
+        if self.cap != "exact":
+            raise TooPrecise(_told_by_likeness(self.name, self.cap))
         return PlaceSearch(self.gallery, self._sensitive)
 
     def check_told(self) -> None:
@@ -225,24 +242,20 @@ class ServedGallery:
             TooPrecise: it holds places, and they are not told exactly.
         """
         if isinstance(self.model, ServedMap) and self.cap != "exact":
-            raise TooPrecise(
-                f"gallery {self.name!r} holds places of a map, whose ids and likenesses tell them to the "
-                f"meter, and places are told to the {self.cap} here. The operator may serve it with "
-                "PLACEPRINT_PRECISION=exact"
-            )
+            raise TooPrecise(_told_by_likeness(self.name, self.cap))
 
     def require_places(self) -> ServedMap:
-        """What embedded its places.
+        """What embedded its places, or looked at the map around its photos.
 
         Raises:
-            NotOfPlaces: it is a gallery of photos.
+            NotOfPlaces: a gallery of photos of which no map was looked at.
         """
-        if not isinstance(self.model, ServedMap):
+        if self.map is None:
             raise NotOfPlaces(
-                f"gallery {self.name!r} holds photos, and no places of a map; GET /v1/galleries tells which "
-                "galleries have `places`"
+                f"gallery {self.name!r} holds photos, and no map was looked at around them; "
+                "GET /v1/galleries tells which galleries have `places`"
             )
-        return self.model
+        return self.map
 
     def require_photos(self) -> None:
         """See that it is a gallery of photos.
@@ -365,23 +378,28 @@ class ServedGallery:
             embedding: that their similarities are to.
             asked_place: whether distances belong to the answer.
         """
+        return self._shown(found, embedding, self._background, asked_place=asked_place)
+
+    def shown_places(self, found: Sequence[Ranked], embedding: Embedding) -> list[dict[str, Any]]:
+        """What `place_search` found, as it may be shown, with its standing."""
+        return self._shown(found, embedding, self._map_background, asked_place=True)
+
+    def _shown(
+        self,
+        found: Sequence[Ranked],
+        embedding: Embedding | None,
+        background: Background | None,
+        *,
+        asked_place: bool,
+    ) -> list[dict[str, Any]]:
         told = []
-        for one, z_score in zip(found, self.z_scores(embedding, found), strict=True):
+        for one, z_score in zip(found, _z_scores(embedding, found, background), strict=True):
             shown = self.shown_photo(one.photo)
             shown |= {"score": one.score, "similarity": one.similarity, "z_score": z_score}
             if asked_place and shown["lon"] is not None:
                 shown["distance_km"] = one.distance_km
             told.append(shown)
         return told
-
-    def z_scores(self, embedding: Embedding | None, found: Sequence[Ranked]) -> list[float | None]:
-        """How far each photo stands above random ones, see `Background`."""
-        nothing: list[float | None] = [None] * len(found)
-        if embedding is None or self._background is None or any(one.similarity is None for one in found):
-            return nothing
-        similarity = [one.similarity or 0.0 for one in found]
-        z_scores = self._background.z_scores(embedding, similarity)
-        return nothing if z_scores is None else [float(z) for z in z_scores]
 
     def shown_photo(self, photo: Photo) -> dict[str, Any]:
         """A photo, as it may be shown."""
@@ -394,7 +412,7 @@ class ServedGallery:
 
     def map_path(self, lon: float | None, lat: float | None) -> str | None:
         """Path of a picture of the map around a place; None where there is no map, or no place is told."""
-        has_map = isinstance(self.model, ServedMap) and self.model.embedder.maps is not None
+        has_map = self.map is not None and self.map.embedder.maps is not None
         if not has_map or lon is None or lat is None:
             return None
         return f"/v1/galleries/{self.name}/places/map?lon={lon:.6f}&lat={lat:.6f}"
@@ -442,6 +460,24 @@ class ServedGallery:
     def is_deleted(self, sha256: str) -> bool:
         """Whether a photo of these bytes was taken out and is not wanted back."""
         return photo_id(sha256) in self.gallery.state.deleted
+
+
+def _z_scores(
+    embedding: Embedding | None, found: Sequence[Ranked], background: Background | None
+) -> list[float | None]:
+    """How far each photo stands above random ones, see `Background`."""
+    nothing: list[float | None] = [None] * len(found)
+    if embedding is None or background is None or any(one.similarity is None for one in found):
+        return nothing
+    z_scores = background.z_scores(embedding, [one.similarity or 0.0 for one in found])
+    return nothing if z_scores is None else [float(z) for z in z_scores]
+
+
+def _told_by_likeness(name: str, cap: Precision) -> str:
+    return (
+        f"gallery {name!r} holds places of a map, whose ids and likenesses tell them to the meter, and "
+        f"places are told to the {cap} here. The operator may serve it with PLACEPRINT_PRECISION=exact"
+    )
 
 
 def _delete(gallery: Gallery, ids: Sequence[str], *, is_erased: bool) -> int:

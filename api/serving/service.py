@@ -22,7 +22,7 @@ from ...encoders.image import ImageEncoder
 from ...encoders.location import LocationEmbedder
 from ...encoders.location_catalog import load_location_encoder
 from ...indexer.gallery import Gallery
-from ...indexer.place_card import is_of_places
+from ...indexer.place_card import MAP, is_of_places
 from ...indexer.record import Record, Status
 from ...indexer.switching import recover_all
 from . import metrics, work
@@ -37,6 +37,7 @@ from .photo_decoders import PhotoDecoders
 from .refusals import Busy, Conflict, DeadlinePassed, NotReady
 from .sensitive import SensitiveAreas
 from .served_gallery import ServedGallery
+from .served_map import ServedMap
 from .service_settings import ServiceSettings, galleries_to_serve
 from .threads import Threads
 from .url_fetch import UrlFetcher
@@ -147,7 +148,19 @@ class Service(Threads):
 
     def served_by(self, gallery: Gallery, model: AnyModel) -> ServedGallery:
         """An opened gallery with its model, under this service's settings."""
-        return ServedGallery(gallery, model, self.settings.precision, self.sensitive, self._tell)
+        return ServedGallery(
+            gallery, model, self.settings.precision, self.sensitive, self._tell, self._map_beside(gallery)
+        )
+
+    def _map_beside(self, gallery: Gallery) -> ServedMap | None:
+        """What looked at the map around a gallery's photos; without it the gallery is served all the same."""
+        if MAP not in gallery.named.cards:
+            return None
+        try:
+            return self.models.map_of_gallery(gallery)
+        except PlaceprintError as error:
+            log.warning("gallery %s: not searched by the map around its photos: %s", gallery.name, error)
+            return None
 
     def open_gallery(self, name: str) -> ServedGallery:
         """Open a gallery and serve it from now on.

@@ -109,6 +109,7 @@ def switching(service: "Service", name: str, model: str, *, leave_out_missing: b
         twin = switching_to.open_twin(
             name, chosen.fingerprint, encoder=chosen.name, weights=chosen.weights, settings=service.settings
         )
+        switching_to.carry_vectors(served.gallery, twin)  # before it is served: it must know their names
         following = service.served_by(twin, chosen)
         served.following = following  # what is added from now on goes to both
         try:

@@ -64,7 +64,7 @@ def test_likes_as_json_and_as_a_sheet(folder: Path) -> None:
     assert len(np.unique(middle.reshape(-1, 3), axis=0)) > 3
 
 
-def test_a_list_in_a_box_and_the_places_of_photos(folder: Path) -> None:
+def test_a_list_in_a_box_and_photos_beyond_the_map(folder: Path) -> None:
     (folder / "list.csv").write_text(f"name,lon,lat\nhere,{CENTER[0]},{CENTER[1]}\nfar,0,0\nnone,,\n")
     answer = run(folder, "places", "build", "-g", "list", *MAPS, "--list", "list.csv", "--json")
     told = json.loads(answer.stdout)
@@ -72,14 +72,14 @@ def test_a_list_in_a_box_and_the_places_of_photos(folder: Path) -> None:
     named = run(folder, "places", "like", f"{CENTER[0] + 0.01},{CENTER[1]}", "-g", "list")
     assert named.stdout.splitlines()[0].endswith("here")
     make_gallery(folder / "home")
-    answer = run(folder, "places", "build", "-g", "trips-map", *MAPS, "--of", "trips", "--json")
+    answer = run(folder, "places", "build", "-g", "trips", *MAPS, "--json")
     assert json.loads(answer.stdout)["n_without_data"] == 12  # no photo was taken in the drawn city
     box = f"{CENTER[0]},{CENTER[1]},{CENTER[0] + 0.005},{CENTER[1] + 0.005}"
     answer = run(folder, "places", "build", "-g", "box", *MAPS, "--box", box, "--spacing", "0.1km", "--json")
     assert 10 < json.loads(answer.stdout)["places"] < 40
 
 
-def test_places_of_photos_keep_the_ids_of_the_photos(tmp_path: Path) -> None:
+def test_photos_are_found_by_the_map_around_them(tmp_path: Path) -> None:
     from fakes import ColorEncoder, record
 
     make_maps(tmp_path)
@@ -87,17 +87,29 @@ def test_places_of_photos_keep_the_ids_of_the_photos(tmp_path: Path) -> None:
     embedding = encoder.embed_pixels(np.full((1, 16, 16, 3), 200, np.uint8))[0]
     settings = Settings(home=tmp_path / "home", qdrant_url=None)
     with Gallery.create("walk", encoder.fingerprint, settings=settings) as walk:
-        rows = [record(f"{i}.jpg", embedding, lon=CENTER[0] + 0.001 * i, lat=CENTER[1]) for i in range(4)]
-        walk.add(rows)
-        ids = {photo.id for photo in walk.find()}
-    words = ("places", "build", "-g", "walk-map", *MAPS, "--of", "walk", "--json")
-    assert json.loads(run(tmp_path, *words).stdout)["n_embedded"] == 4
-    with opened(tmp_path, "walk-map") as places:
-        assert {photo.id for photo in places.find()} == ids
-    with opened(tmp_path, "walk") as walk:  # a photo is told another place
+        walk.add([record(f"{i}.jpg", embedding, lon=CENTER[0] + 0.001 * i, lat=CENTER[1]) for i in range(4)])
+        walk.add([record("nowhere.jpg", embedding)])
+    asked = ("places", "like", f"{CENTER[0]},{CENTER[1]}", "-g", "walk", "--apart", "0", "--json")
+    answer = run(tmp_path, *asked)
+    assert answer.returncode == 1 and "no map was looked at" in answer.stderr
+    words = ("places", "build", "-g", "walk", *MAPS)
+    told = json.loads(run(tmp_path, *words, "--json").stdout)
+    assert (told["n_embedded"], told["n_without_place"], told["places"]) == (4, 1, 5)
+    answer = run(tmp_path, *asked)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)["neighbors"]
+    with opened(tmp_path, "walk") as walk:  # a photo is told another place, one comes in, one loses its place
+        ids = {photo.id for photo in walk.find() if photo.is_placed}
+        assert {one["id"] for one in found} == ids
         walk.add([record("1.jpg", embedding, lon=CENTER[0], lat=CENTER[1] + 0.002)])
-    told = json.loads(run(tmp_path, *words).stdout)
-    assert (told["n_embedded"], told["n_unchanged"]) == (1, 3)
+        walk.add([record("new.jpg", embedding, lon=CENTER[0], lat=CENTER[1] - 0.002)])
+        walk.add([record("2.jpg", embedding)])
+    told = json.loads(run(tmp_path, *words, "--json").stdout)
+    assert (told["n_embedded"], told["n_unchanged"], told["n_without_place"]) == (2, 2, 2)
+    with opened(tmp_path, "walk") as walk:
+        assert len(walk.vector_marks("map")) == 4 and len(walk.lacking("map")) == 2
+    answer = run(tmp_path, *words, "--box", "1,2,3,4", "--json")
+    assert answer.returncode == 2 and "holds photos" in answer.stderr
 
 
 def test_beyond_the_map_a_student_guesses_and_says_so(folder: Path) -> None:
@@ -123,8 +135,7 @@ def test_beyond_the_map_a_student_guesses_and_says_so(folder: Path) -> None:
         (("build", "-g", "new", "-m", "city.tif", "--encoder", "no.safetensors"), 1, "no.safetensors"),
         (("build", "-g", "new", "-m", "city.tif", "--encoder", "mine"), 2, "placeprint-streets-v1"),
         (("build", "-g", "new", *MAPS, "--box", "1,2,3"), 2, "W,S,E,N"),
-        (("build", "-g", "new", *MAPS, "--box", "1,2,3,4", "--of", "city"), 2, "give one of them"),
-        (("build", "-g", "new", *MAPS, "--of", "new"), 2, "gallery of their own"),
+        (("build", "-g", "new", *MAPS, "--box", "1,2,3,4", "--list", "list.csv"), 2, "give one of them"),
         (("build", "-g", "new", "--student", "student.safetensors"), 2, "which places"),
         (("build", "-g", "new", *MAPS, "--box", "9.5001,47.1001,9.5002,47.1002"), 2, "finer --spacing"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fakes import ColorEncoder, record
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
@@ -24,7 +25,11 @@ from placeprint.api.routes.opened import told_gallery
 from placeprint.encoders.areas import Box
 from placeprint.encoders.errors import InvalidCoordinate
 from placeprint.encoders.sphere import great_circle_km
+from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.place_list import place_id
+from placeprint.indexer.place_opening import open_or_make
+from placeprint.indexer.places import look_around_photos
+from placeprint.indexer.settings import Settings
 
 CITY = "/v1/galleries/city"
 LIKE = f"{CITY}/places/like"
@@ -218,6 +223,59 @@ def test_lists_cells_and_searches_by_place_go_on(client: TestClient) -> None:
     alike = client.post(f"{CITY}/search", json={"queries": [{"photo": first["id"]}]})
     assert alike.json()["neighbors"][0]["id"] == first["id"]
     assert not [job for job in client.get("/v1/jobs").json()["jobs"] if job["gallery"] == "city"]
+
+
+# --- photos by the map around them ------------------------------------------------------------------
+
+
+@pytest.fixture
+def walked(home: Path, maps: Path) -> Path:
+    """A home in which photos were taken in the drawn city, and the map was looked at around them."""
+    settings = Settings(home=home, qdrant_url=None)
+    encoder = ColorEncoder()
+    embedding = encoder.embed_pixels(np.full((1, 16, 16, 3), 200, np.uint8))[0]
+    with Gallery.create("walk", encoder.fingerprint, encoder="color", settings=settings) as walk:
+        walk.add([record(f"{i}.jpg", embedding, lon=CENTER[0] + 0.001 * i, lat=CENTER[1]) for i in range(9)])
+    opened, embedder = open_or_make(
+        "walk", mosaics=[maps / "city.tif"], encoder=maps / "encoder.safetensors", settings=settings
+    )
+    with opened:
+        assert look_around_photos(opened, embedder).n_embedded == 9
+    return home
+
+
+def test_photos_are_found_by_the_map_around_them(walked: Path) -> None:
+    with serving() as start:
+        client = start(walked, precision="exact", galleries=["walk"])
+        told = client.get("/v1/galleries/walk").json()
+        assert told["vectors"] == ["map"] and told["places"] is None
+        asked = {"like": [HERE], "apart_m": 0, "may_overlap": True, "limit": 5}
+        answer = client.post("/v1/galleries/walk/places/like", json=asked).json()
+        assert len(answer["neighbors"]) == 5 and answer["asked"][0]["embedded_by"] == "map"
+        first = answer["neighbors"][0]
+        assert first["similarity"] == pytest.approx(1.0, abs=1e-5) and first["distance_km"] < 0.01
+        assert "/photos/" in first["thumbnail"] and "/places/map" in answer["asked"][0]["thumbnail"]
+        by_photo = {"queries": [{"photo": first["id"]}], "limit": 3}
+        assert len(client.post("/v1/galleries/walk/search", json=by_photo).json()["neighbors"]) == 3
+
+
+@pytest.mark.parametrize("precision", ["country", "region", "25km"])
+def test_what_would_tell_places_is_refused_for_photos_too(walked: Path, precision: str) -> None:
+    with serving() as start:
+        client = start(walked, precision=precision, galleries=["walk"])
+        refused = client.post("/v1/galleries/walk/places/like", json={"like": [HERE]})
+        assert is_problem(refused, 403) and "PLACEPRINT_PRECISION=exact" in refused.json()["detail"]
+        assert client.get("/v1/galleries/walk/photos").status_code == 200
+
+
+def test_photos_are_served_when_their_map_is_gone(walked: Path, maps: Path, tmp_path: Path) -> None:
+    card = walked / "galleries" / "walk" / "vectors" / "map" / "vector.json"
+    card.write_text(card.read_text().replace("city.tif", "gone.tif"))
+    with serving() as start:
+        client = start(walked, precision="exact", galleries=["walk"])
+        assert client.get("/v1/galleries/walk").json()["vectors"] == []
+        answer = client.post("/v1/galleries/walk/places/like", json={"like": [HERE]})
+        assert is_problem(answer, 422) and "holds photos" in answer.json()["detail"]
 
 
 # --- caps -------------------------------------------------------------------------------------------

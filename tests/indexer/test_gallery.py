@@ -500,7 +500,7 @@ def test_a_store_that_was_changed_by_others_is_made_anew(
     """As a collection on a server that went on, when the gallery's folder comes back from a backup."""
     with Gallery.open("trips", settings=settings) as gallery:
         if change == "a stranger":
-            gallery._index.store.upsert([photo_id("stranger")], E1[None], [{"_image": "stranger"}])
+            gallery._index.store.upsert([photo_id("stranger")], [{"image": E1}], [{"_image": "stranger"}])
         else:
             gallery._index.store.delete([photo_id(f"sha-photo-{i}") for i in range(40)])
         if is_behind:  # as if killed before the store took a commit in
@@ -515,7 +515,7 @@ def test_a_store_killed_in_the_middle_of_a_commit_is_not_made_anew(
 ) -> None:
     with Gallery.open("trips", settings=settings) as gallery:
         gallery.ledger.append([record("late", E1), record("later", E1)])
-        gallery._index.store.upsert([photo_id("sha-late")], E1[None], [{"_image": "late"}])
+        gallery._index.store.upsert([photo_id("sha-late")], [{"image": E1}], [{"_image": "late"}])
     monkeypatch.setattr(Index, "_start_anew", None)
     with Gallery.open("trips", settings=settings) as gallery:
         assert len(gallery) == 42

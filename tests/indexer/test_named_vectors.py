@@ -200,21 +200,26 @@ def test_a_backup_takes_them_along(filled: Settings, tmp_path: Path) -> None:
         assert named(gallery) == before and gallery.named.cards["map"] == CARD
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_another_model_of_the_gallerys_own_leaves_them(
-    filled: Settings, monkeypatch: pytest.MonkeyPatch, is_killed: bool
-) -> None:
+def test_another_model_of_the_gallerys_own_leaves_them(filled: Settings) -> None:
     fresh = Fingerprint(name="new", weights_sha256="1" * 64, preprocessing="", dimension=8, architecture="y")
-    twin = switching.open_twin("trips", fresh, encoder="new", weights=None, settings=filled)
-    twin.add([record(f"photo-{i}", vector) for i, vector in enumerate(own())])
-    switching.mark_ready(twin)
-    twin.close()
-    if is_killed:
-        switching.recover("trips", filled)
-    else:
-        switching.exchange("trips", filled)
     with Gallery.open("trips", settings=filled) as gallery:
-        assert gallery.fingerprint == fresh and len(named(gallery)) == N - 5
+        before = named(gallery)
+        twin = switching.open_twin("trips", fresh, encoder="new", weights=None, settings=filled)
+        with twin:
+            switching.carry_vectors(gallery, twin)
+            gallery.take_vectors("map", SHA256[4:5])  # meanwhile
+            gallery.add_vectors("map", SHA256[5:6], -other()[[5]], said=["moved"])
+            twin.add([record(f"photo-{i}", vector) for i, vector in enumerate(own())])
+            switching.carry_vectors(gallery, twin)
+            assert named(twin) == named(gallery) != before
+            assert twin.vector_marks("map") == gallery.vector_marks("map")
+            assert twin.named.cards == gallery.named.cards
+            n_shards = len(twin.named.ledgers["map"])
+            switching.carry_vectors(gallery, twin)
+            assert len(twin.named.ledgers["map"]) == n_shards  # nothing new, nothing written
+    switching.exchange("trips", filled)
+    with Gallery.open("trips", settings=filled) as gallery:
+        assert gallery.fingerprint == fresh and len(named(gallery)) == N - 6
 
 
 def test_quantized_vectors_answer_like_exact_ones(settings: Settings, rng: np.random.Generator) -> None:

@@ -4,18 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import fingerprint_of, record
 
 from placeprint.encoders.errors import (
     InvalidCoordinate,
-    NothingToLocateWith,
     UnknownColumns,
     UnreadableSource,
 )
-from placeprint.indexer.gallery import Gallery
-from placeprint.indexer.place_list import listed, place_id, place_key, places_of, read_place_list, rounded
-from placeprint.indexer.record import photo_id
-from placeprint.indexer.settings import Settings
+from placeprint.indexer.place_list import listed, place_id, place_key, read_place_list, rounded
 
 
 def test_a_place_has_one_name() -> None:
@@ -68,14 +63,3 @@ def test_a_table_that_is_no_list(tmp_path: Path, text: str, error: type[Exceptio
         read_place_list(tmp_path / "a.csv")
     with pytest.raises(UnreadableSource, match="no such file"):
         read_place_list(tmp_path / "b.csv")
-
-
-def test_places_of_photos_have_the_ids_of_the_photos(settings: Settings) -> None:
-    one = np.eye(4, dtype=np.float32)[0]
-    with Gallery.create("trips", fingerprint_of(4), settings=settings) as trips:
-        with pytest.raises(NothingToLocateWith):
-            places_of(trips)
-        trips.add([record("a.jpg", one, lon=9.5, lat=47.1, group="walk"), record("b.jpg", one)])
-        found = places_of(trips)
-    row = found.record(0)
-    assert (len(found), row.id, row.key, row.group) == (1, photo_id("sha-a.jpg"), "a.jpg", "walk")
