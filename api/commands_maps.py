@@ -18,12 +18,20 @@ if TYPE_CHECKING:  # they load geopandas and rasterio, which `--help` must not
 mosaic_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Draw map files once, as a mosaic to cut views from."
 )
-MosaicFile = Annotated[Path, typer.Option("--mosaic", "-m", help="A mosaic from `placeprint mosaic build`.")]
 
 
 def map(
     point: Annotated[str, typer.Argument(metavar="LON,LAT", help="Center of the map, degrees.")],
-    mosaic: MosaicFile,
+    mosaic: Annotated[
+        Path | None, typer.Option("--mosaic", "-m", help="A mosaic from `placeprint mosaic build`.")
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROVIDER|URL",
+            help="Ask a tile server instead: CartoDB.Positron, or a URL with {x}, {y} and {z}.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Write this .png.")] = Path("map.png"),
     ground: Annotated[str, typer.Option(help="Width on the ground: 800m, 1.5km.")] = "1km",
     turn: Annotated[float, typer.Option(help="Degrees the view is turned counterclockwise.")] = 0.0,
@@ -33,15 +41,25 @@ def map(
 ) -> None:
     """Draw the map around a place: what the encoder of maps sees, in colors. No network is used.
 
+    With --tiles a server is asked for a preview of some tiles, which are kept; encoders do not see it.
     A point west of Greenwich begins with a dash: write -- before it.
 
     Examples:
       placeprint map 9.5215,47.1410 --mosaic li.tif -o vaduz.png
       placeprint map --mosaic ca.tif --ground 80km --style dark -- -122.42,37.77
+      placeprint map 9.5215,47.1410 --tiles CartoDB.Positron
     """
+    if (mosaic is None) == (tiles is None):
+        raise typer.BadParameter("say what to draw from: --mosaic FILE, or --tiles PROVIDER")
+    if tiles is not None and turn:
+        raise typer.BadParameter("--turn: pictures of a tile server are not turned; draw from a --mosaic")
     writable_target(out, "--out", (".png",))
     center = _numbers(point, 2, "LON,LAT")
     meters = length_m(ground)
+    if tiles is not None:
+        _preview(tiles, center, meters, px, out, as_json=as_json)
+        return
+    assert mosaic is not None
 
     import numpy as np
 
@@ -69,6 +87,30 @@ def map(
     console.out.print(f"{out}: {meters:,.0f} m across, {bits:.2f} bits: {told}", markup=False, soft_wrap=True)
     if credit:
         console.out.print(f"credit: {credit}", markup=False, soft_wrap=True)
+
+
+def _preview(source: str, center: list[float], ground_m: float, px: int, out: Path, *, as_json: bool) -> None:
+    """Write what a tile server shows around a place."""
+    from PIL import Image
+
+    from ..encoders.location_files import write_atomically
+    from ..encoders.mosaics.styles import png_of
+    from ..encoders.mosaics.tile_source import TileSource
+    from . import console
+
+    server = TileSource(source)
+    picture = server.around(center[0], center[1], ground_m=ground_m, px=px)
+    write_atomically(out, png_of(Image.fromarray(picture)))
+    if as_json:
+        console.say(
+            "map", file=str(out), lon=center[0], lat=center[1], ground_m=ground_m, px=px,
+            n_fetched=server.n_fetched, credit=server.credit,
+        )  # fmt: skip
+        return
+    fetched = f"{server.n_fetched} tiles fetched into {server.folder}"
+    console.out.print(f"{out}: {ground_m:,.0f} m across; {fetched}", markup=False, soft_wrap=True)
+    if server.credit:
+        console.out.print(f"credit: {server.credit}", markup=False, soft_wrap=True)
 
 
 @mosaic_app.command()

@@ -163,13 +163,18 @@ def like(
     from ..indexer.filters import Filter
     from ..indexer.gallery import Gallery
     from ..indexer.place_embedder import embedded_in
-    from ..indexer.place_opening import open_embedder
+    from ..indexer.place_opening import is_redrawn, open_embedder
     from ..indexer.places_like import direction, likest
-    from . import places_report
+    from . import console, places_report
 
     with Gallery.open(gallery) as opened:
         embedder, card = open_embedder(opened, mosaics=mosaic or (), encoder=encoder, student=student)
-        if mosaic or encoder or student:
+        if is_redrawn(opened, card):
+            console.warn(
+                f"a map of gallery {gallery} was drawn anew since it was looked at; look again with: "
+                f"placeprint places build --gallery {gallery}", as_json=as_json,
+            )  # fmt: skip
+        elif mosaic or encoder or student:
             card.keep(opened, embedder.fingerprint)
         liked, disliked = (embedded_in(opened, points, embedder) for points in asked)
         together = direction(liked.embeddings, disliked.embeddings, unlike_weight=unlike_weight)

@@ -10,7 +10,7 @@ and never in bulk: `mosaics.tile_source`.
 """
 
 from .mosaics.build import build_mosaic
-from .mosaics.entropy import EntropyReport, entropy_bits, entropy_report, sampling_weight
+from .mosaics.entropy import entropy_bits, sampling_weight
 from .mosaics.layers import Layer, layer_of, read_layer
 from .mosaics.legend import CLASSES, LEGEND_VERSION, N_CLASSES, NODATA, MapClass, class_id
 from .mosaics.mosaic import Mosaic
@@ -24,14 +24,12 @@ __all__ = [
     "NODATA",
     "N_CLASSES",
     "STYLES",
-    "EntropyReport",
     "Layer",
     "MapClass",
     "Mosaic",
     "build_mosaic",
     "class_id",
     "entropy_bits",
-    "entropy_report",
     "layer_of",
     "map_png",
     "paint",

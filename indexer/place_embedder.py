@@ -4,6 +4,7 @@ A place that the maps know is looked at; elsewhere the student, where there is o
 expect there. All embeddings have unit length.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -85,6 +86,16 @@ class PlaceEmbedder:
         if self.encoder is None or self.maps is None:
             return np.zeros(len(lonlat), np.bool_)
         return self.maps.knows(lonlat, ground_m=self.ground_m, least_known=self.least_known)
+
+    def marks(self, lonlat: _Floats) -> list[str]:
+        """A hash of what the map shows around each place, by which a map drawn anew is noticed: (B, 2) -> B.
+
+        Empty where no map is looked at.
+        """
+        if self.encoder is None or self.maps is None:
+            return [""] * len(lonlat)
+        crops = self.maps.crops(lonlat, ground_m=self.ground_m, px=self.encoder.config.px)
+        return [hashlib.blake2b(crop.tobytes(), digest_size=8).hexdigest() for crop in crops]
 
     def look(self, lonlat: _Floats) -> _Embeddings:
         """Embed places by the map, known or not: (B, 2) -> (B, D)."""

@@ -1,5 +1,6 @@
 """From the card of a gallery of places to what embedded them, and back: files are found, and checked."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,13 @@ def open_embedder(
         facts = tuple(maps.facts) if len(there) == len(card.mosaics) else card.facts
         card = replace(card, credit=credit, facts=facts)
     return opened, card
+
+
+def is_redrawn(gallery: Gallery, now: PlaceCard) -> bool:
+    """Whether a map is of another date or of other sources than when the gallery looked at it last."""
+    before = read_card(gallery)
+    facts = [json.loads(json.dumps(one.facts)) for one in (before, now)]
+    return before.mosaics == now.mosaics and facts[0] != facts[1]
 
 
 def open_or_make(

@@ -75,7 +75,8 @@ def build_places(
     waiting: list[Record] = []
     try:
         for start in range(0, len(places), BATCH):
-            rows = [places.record(row) for row in range(start, min(start + BATCH, len(places)))]
+            marks = embedder.marks(places.lonlat[start : start + BATCH])
+            rows = [_marked(places.record(start + row), mark) for row, mark in enumerate(marks)]
             due = [row for row in rows if _is_due(gallery, row, report)]
             waiting += _looked_at(due, gallery, embedder, report)
             if len(waiting) >= COMMIT:
@@ -87,6 +88,17 @@ def build_places(
         _commit(gallery, waiting)
         report.seconds = time.monotonic() - started
     return report
+
+
+def _marked(row: Record, mark: str) -> Record:
+    """A row that also says what the map showed."""
+    return replace(row, said=f"{row.said} {mark}")
+
+
+def _shows_the_same(gallery: Gallery, row: Record) -> bool:
+    """Whether the map shows around a place what it showed when it was looked at."""
+    before = gallery.state.entries.get(row.key)
+    return before is not None and before.said.split()[1:] == row.said.split()[1:]
 
 
 def _is_due(gallery: Gallery, row: Record, report: PlacesReport) -> bool:
@@ -105,8 +117,7 @@ def _looked_at(
     due: list[Record], gallery: Gallery, embedder: PlaceEmbedder, report: PlacesReport
 ) -> list[Record]:
     """Rows with their embeddings, without those that the map does not know."""
-    # Where a place is cannot change: of one that is known only what is said of it is new.
-    retold = [row for row in due if gallery.state.is_known(row.sha256)]
+    retold = [row for row in due if gallery.state.is_known(row.sha256) and _shows_the_same(gallery, row)]
     ids = {row.id for row in retold}
     fresh = [row for row in due if row.id not in ids]
     report.n_retold += len(retold)
@@ -131,7 +142,9 @@ def look_around_photos(
     *,
     progress: Progress = lambda report, total: None,
 ) -> PlacesReport:
-    """Give the photos of a gallery vectors by the map around them, where they have none or were moved.
+    """Give the photos of a gallery vectors by the map around them, where they have none.
+
+    Those that were moved since, or around which the map was drawn anew, are looked at again.
 
     Photos without a place, or in places of which the map knows too little, have none afterwards.
 
@@ -153,7 +166,11 @@ def look_around_photos(
     started = time.monotonic()
     state, marks = gallery.state, gallery.vector_marks(MAP)
     sha256s = [state.entries[state.keys[photo.id][0]].sha256 for photo in photos]
-    said = [place_key(lon, lat) for lon, lat in rounded(lonlat).tolist()]
+    shown = [mark for part in _parts(lonlat) for mark in embedder.marks(part)]
+    said = [
+        f"{place_key(lon, lat)} {mark}"
+        for (lon, lat), mark in zip(rounded(lonlat).tolist(), shown, strict=True)
+    ]
     moved = [one for one, mark in zip(sha256s, said, strict=True) if marks.get(one, mark) != mark]
     gallery.take_vectors(MAP, {*moved, *(marks.keys() - set(sha256s))})
     due = [row for row, one in enumerate(sha256s) if marks.get(one) != said[row]]
@@ -179,3 +196,7 @@ def look_around_photos(
                 )
     report.seconds = time.monotonic() - started
     return report
+
+
+def _parts(lonlat: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [lonlat[start : start + BATCH] for start in range(0, len(lonlat), BATCH)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .geometry import POINT, POLYGON, Geometries
 from .layers import Layer
 from .legend import CLASSES, IDS, N_CLASSES
-from .mercator import ground_m_per_px, to_lonlat, to_world
+from .mercator import ground_m_per_px, to_lonlat, to_world, world_px
 from .scanlines import Edges, edges_of
 
 PLACE_M_PER_ROOT_PERSON = 4.0
@@ -20,6 +20,9 @@ PLACE_M_PER_ROOT_PERSON = 4.0
 PLACE_PX = (1.0, 6.0)
 POINT_PX = 0.75
 """Smallest radius of a disc: from 0.71 on it covers a pixel center wherever it lies."""
+
+BENT_PX = 0.1
+"""So far from its chord an edge may bend."""
 
 _LINE_M = np.array([one.line_m for one in CLASSES])
 _LINE_PX = np.array([one.line_px for one in CLASSES])
@@ -66,9 +69,24 @@ def edges_by_class(shapes: list[tuple[Geometries, NDArray[np.uint8]]]) -> list[E
 
 
 def to_world_px(geometry: Geometries, zoom: int) -> Geometries:
-    """Geometries in lon, lat degrees as new ones in world pixels."""
-    moved: Geometries = np.asarray(shapely.transform(geometry, lambda lonlat: to_world(lonlat, zoom)))
+    """Geometries in lon, lat degrees as new ones in world pixels.
+
+    An edge is straight in degrees (RFC 7946, section 3.1.1) and bent on the map: long ones are divided,
+    or a hole that lies along one would reach out of its outline.
+    """
+    divided = shapely.segmentize(geometry, _longest_deg(zoom))
+    moved: Geometries = np.asarray(shapely.transform(divided, lambda lonlat: to_world(lonlat, zoom)))
     return moved
+
+
+def _longest_deg(zoom: int) -> float:
+    """How long an edge may be to leave its chord by `BENT_PX` at most.
+
+    By L² / 8 times the second derivative of the projection, tan φ / cos φ, which is 14.4 at 75 degrees;
+    nearer to a pole an edge may be bent further.
+    """
+    radius_px = world_px(zoom) / (2.0 * np.pi)
+    return float(np.degrees(np.sqrt(8.0 * BENT_PX / (14.4 * radius_px))))
 
 
 def _middle_lat(world: Geometries, zoom: int) -> NDArray[np.float64]:

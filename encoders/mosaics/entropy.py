@@ -4,8 +4,6 @@ The sea says nothing, and so does a forest without an edge; a town says two bits
 little are drawn seldom, but never left out: a place at sea must have an embedding, too.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,32 +58,3 @@ def sampling_weight(bits: _Floats, *, reference: float, keep_floor: float = 0.1)
         )
     weight: _Floats = keep_floor + (1.0 - keep_floor) * np.minimum(1.0, bits / reference)
     return weight
-
-
-@dataclass(frozen=True)
-class EntropyReport:
-    """What the weights of some views come to."""
-
-    n_views: int
-    mean_bits: float
-    reference_bits: float
-    keep_floor: float
-    n_poor: int  # below the reference
-    kept_share: float  # expected, of all
-    kept_share_of_poor: float  # expected, of those below the reference; 1 when there are none
-
-
-def entropy_report(bits: _Floats, *, reference: float, keep_floor: float = 0.1) -> EntropyReport:
-    """Threshold and kept fraction, to stand in the report of a run.
-
-    Raises:
-        InvalidOption: as `sampling_weight`, or no views.
-    """
-    if not len(bits):
-        raise InvalidOption("a report on no views: give the entropy of one at least")
-    weight = sampling_weight(bits, reference=reference, keep_floor=keep_floor)
-    poor = bits < reference
-    return EntropyReport(
-        len(bits), float(bits.mean()), reference, keep_floor, int(poor.sum()), float(weight.mean()),
-        float(weight[poor].mean()) if poor.any() else 1.0,
-    )  # fmt: skip

@@ -13,6 +13,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from PIL import Image
 
 from ... import __version__
 from ..areas import Box
-from ..errors import InvalidOption, NoMapTiles
+from ..errors import InvalidCoordinate, InvalidOption, NoMapTiles, UnwritableFile
 from ..location_files import write_atomically
+from ..sphere import as_lonlat
 from .build import window_of
-from .mercator import EQUATOR_M_PER_PX, to_lonlat, world_px
+from .mercator import EQUATOR_M_PER_PX, MAX_LAT, ground_m_per_px, to_lonlat, to_world, world_px
+from .scanlines import Window
 from .styles import png_of
 
 AGENT = f"placeprint/{__version__} (map previews, one tile at a time)"
@@ -102,21 +105,61 @@ class TileSource:
             NoMapTiles: too many tiles for a preview, or the server does not give one.
             UnwritableFile: the cache folder is full or not ours to write to.
         """
-        window = window_of(box, zoom)
+        pixels, left, top = self._tiles_of(window_of(box, zoom), zoom)
+        size_m = EQUATOR_M_PER_PX / 2.0**zoom
+        half = world_px(zoom) / 2.0
+        west, east = ((x - half) * size_m for x in (left, left + pixels.shape[1]))
+        north, south = ((half - y) * size_m for y in (top, top + pixels.shape[0]))
+        return TilePicture(pixels, (west, east, south, north), self.credit)
+
+    def around(self, lon: float, lat: float, *, ground_m: float, px: int) -> NDArray[np.uint8]:
+        """A square around a place, north up, at the first zoom that has a pixel for each of its own.
+
+        Args:
+            lon: of its center, degrees.
+            lat: of its center, degrees.
+            ground_m: width on the ground, meters.
+            px: pixels along a side.
+
+        Returns:
+            RGB, (px, px, 3).
+
+        Raises:
+            NoMapTiles: too many tiles for a preview, or the server does not give one.
+            InvalidCoordinate: a place that is not on Earth, or beyond the end of the projection.
+            UnwritableFile: the cache folder is full or not ours to write to.
+        """
+        here = as_lonlat([lon, lat])
+        if abs(lat) > MAX_LAT:
+            raise InvalidCoordinate(f"lat {lat:g}: the projection of web maps ends at {MAX_LAT:.4f} degrees")
+        zooms = np.arange(int(self.provider.get("min_zoom", 0)), int(self.provider.get("max_zoom", 19)) + 1)
+        zoom = int(zooms[min(int((ground_m_per_px(lat, zooms) > ground_m / px).sum()), len(zooms) - 1)])
+        side = ground_m / float(ground_m_per_px(lat, zoom))
+        x, y = (to_world(here, zoom) - side / 2.0).tolist()
+        window = Window(int(np.floor(x)), int(np.floor(y)), int(np.ceil(side)) + 1, int(np.ceil(side)) + 1)
+        pixels, left, top = self._tiles_of(window, zoom)
+        box = (x - left, y - top, x - left + side, y - top + side)
+        shown = Image.fromarray(pixels).convert("RGB").resize((px, px), Image.Resampling.BICUBIC, box=box)
+        return np.asarray(shown)
+
+    @property
+    def credit(self) -> str:
+        """Whom to name beside a picture; empty where only a URL is known."""
+        return str(self.provider.get("attribution", ""))
+
+    def _tiles_of(self, window: Window, zoom: int) -> tuple[NDArray[np.uint8], int, int]:
+        """The tiles that a window touches, (H, W, 4), and the world pixel of their first: x, y."""
         left, top = window.x // TILE_PX, window.y // TILE_PX
         right, bottom = (window.x + window.width - 1) // TILE_PX, (window.y + window.height - 1) // TILE_PX
-        tiles = [(x, y) for y in range(top, bottom + 1) for x in range(left, right + 1)]
+        is_there = range(1 << zoom)  # beyond the end of the projection there are none
+        tiles = [(x, y) for y in range(top, bottom + 1) if y in is_there for x in range(left, right + 1)]
         self._require_few(tiles, zoom)
         shape = ((bottom - top + 1) * TILE_PX, (right - left + 1) * TILE_PX, 4)
         pixels = np.zeros(shape, np.uint8)
         for x, y in tiles:
             at = (y - top) * TILE_PX, (x - left) * TILE_PX
             pixels[at[0] : at[0] + TILE_PX, at[1] : at[1] + TILE_PX] = self._tile(x % (1 << zoom), y, zoom)
-        size_m = EQUATOR_M_PER_PX / 2.0**zoom
-        half = world_px(zoom) / 2.0
-        west, east = ((x * TILE_PX - half) * size_m for x in (left, right + 1))
-        south, north = ((half - y * TILE_PX) * size_m for y in (bottom + 1, top))
-        return TilePicture(pixels, (west, east, south, north), str(self.provider.get("attribution", "")))
+        return pixels, left * TILE_PX, top * TILE_PX
 
     def _require_few(self, tiles: list[tuple[int, int]], zoom: int) -> None:
         if len(tiles) > ANY_TILES:
@@ -139,11 +182,16 @@ class TileSource:
     def _tile(self, x: int, y: int, zoom: int) -> NDArray[np.uint8]:
         """One tile, (256, 256, 4), from the cache or the server."""
         path = self._path(x, y, zoom)
-        if path.exists():
+        with suppress(OSError):  # none, or damaged, which is fetched again
             with Image.open(path) as kept:
-                return np.asarray(kept.convert("RGBA"))
+                return _sized(np.asarray(kept.convert("RGBA")))
         pixels = self._fetched(x, y, zoom)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnwritableFile(
+                f"{path.parent}: cannot be a folder for tiles ({error.strerror}); name another cache"
+            ) from None
         write_atomically(path, png_of(Image.fromarray(pixels)))
         return pixels
 

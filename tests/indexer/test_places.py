@@ -1,6 +1,7 @@
 """Galleries of places: filled, gone on with, opened again; places like others are found."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from fakes import fingerprint_of
 from map_gallery_fakes import (
     CENTER,
@@ -29,6 +31,7 @@ from placeprint.encoders.errors import (
     WeightsUnavailable,
 )
 from placeprint.encoders.map_files import MapFiles
+from placeprint.encoders.maps import Mosaic, build_mosaic, layer_of, synthetic_city
 from placeprint.encoders.sphere import great_circle_km
 from placeprint.indexer import places
 from placeprint.indexer.backup import back_up
@@ -38,7 +41,7 @@ from placeprint.indexer.place_card import PLACES, NotOfPlaces, read_card
 from placeprint.indexer.place_embedder import PlaceEmbedder, PlaceUnknown, embedded_in
 from placeprint.indexer.place_grid import grid_places
 from placeprint.indexer.place_list import listed, place_id, read_place_list
-from placeprint.indexer.place_opening import open_embedder, open_or_make
+from placeprint.indexer.place_opening import is_redrawn, open_embedder, open_or_make
 from placeprint.indexer.places import build_places
 from placeprint.indexer.places_like import direction, likest
 from placeprint.indexer.restore import restore
@@ -378,3 +381,31 @@ def test_a_backup_carries_the_card(home: Path, tmp_path: Path) -> None:
     restore(tmp_path / "city.tar", "city", settings=there)
     with Gallery.open("city", settings=there) as again:
         assert read_card(again).credit == ("a drawn city",)
+
+
+def test_a_map_drawn_anew_is_looked_at_again_where_it_changed(maps: Path, tmp_path: Path) -> None:
+    here = Path(shutil.copytree(maps, tmp_path / "maps"))
+    report = make_place_gallery(tmp_path / "home", here)
+    settings = Settings(home=tmp_path / "home", qdrant_url=None)
+    with Gallery.open("city", settings=settings) as gallery:
+        before = {photo.id: photo for photo in gallery.find()}
+        embeddings = dict(zip(before, gallery.embeddings(list(before)), strict=True))
+        assert not is_redrawn(gallery, open_embedder(gallery)[1])
+    lake = shapely.box(CENTER[0], CENTER[1] - 0.01, CENTER[0] + 0.006, CENTER[1] + 0.01)
+    drawn = [synthetic_city(*CENTER, size_m=3000.0), layer_of(np.array([lake], object), "water")]
+    box = Mosaic.open(here / "city.tif").bounds
+    build_mosaic(drawn, here / "city.tif", zooms=[15], box=box, credit=["a drawn city"], date="2031-01-01")
+    with Gallery.open("city", settings=settings) as gallery:
+        assert is_redrawn(gallery, open_embedder(gallery)[1])
+    again = make_place_gallery(tmp_path / "home", here)
+    assert 0 < again.n_embedded < report.n_embedded and again.n_unchanged > 0
+    with Gallery.open("city", settings=settings) as gallery:
+        embedder, card = open_embedder(gallery)
+        assert not is_redrawn(gallery, card)
+        ids = list(before)
+        now = gallery.embeddings(ids)
+        places = np.array([(before[id].lon, before[id].lat) for id in ids])
+        np.testing.assert_allclose(now, embedder.look(places), atol=1e-6)
+        assert (
+            sum(bool(np.abs(one - embeddings[id]).max() > 1e-6) for id, one in zip(ids, now, strict=True)) > 0
+        )

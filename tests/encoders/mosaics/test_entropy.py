@@ -7,7 +7,6 @@ from placeprint.encoders.errors import InvalidOption
 from placeprint.encoders.mosaics.entropy import (
     class_shares,
     entropy_bits,
-    entropy_report,
     sampling_weight,
 )
 
@@ -49,19 +48,9 @@ def test_weights_rise_from_the_floor_to_one() -> None:
     assert weight == pytest.approx([0.2, 0.6, 1.0, 1.0])
 
 
-def test_the_report_says_what_is_kept() -> None:
-    report = entropy_report(np.array([0.0, 1.0, 2.0, 3.0]), reference=2.0, keep_floor=0.2)
-    assert (report.n_views, report.n_poor, report.reference_bits) == (4, 2, 2.0)
-    assert (report.kept_share, report.kept_share_of_poor) == pytest.approx((0.7, 0.4))
-    assert report.mean_bits == pytest.approx(1.5)
-    assert entropy_report(np.array([5.0]), reference=2.0).kept_share_of_poor == 1.0
-
-
 def test_the_sea_must_stay_possible() -> None:
     for floor in (0.0, -0.1, 1.1):
         with pytest.raises(InvalidOption, match="keep_floor"):
             sampling_weight(np.zeros(1), reference=1.0, keep_floor=floor)
     with pytest.raises(InvalidOption, match="positive bits"):
         sampling_weight(np.zeros(1), reference=0.0)
-    with pytest.raises(InvalidOption, match="no views"):
-        entropy_report(np.zeros(0), reference=1.0)

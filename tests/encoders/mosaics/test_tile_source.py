@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from placeprint.encoders.areas import Box
-from placeprint.encoders.errors import InvalidOption, NoMapTiles
+from placeprint.encoders.errors import InvalidCoordinate, InvalidOption, NoMapTiles, UnwritableFile
+from placeprint.encoders.mosaics.mercator import ground_m_per_px, to_lonlat
 from placeprint.encoders.mosaics.tile_source import AGENT, TileSource
 
 AROUND = Box(9.4, 47.0, 9.6, 47.2)
@@ -162,3 +163,36 @@ def test_sources_that_cannot_be() -> None:
         TileSource("http://x/{x}/{y}.png")
     with pytest.raises(InvalidOption, match="needs a key"):
         TileSource("Thunderforest.OpenCycleMap")
+
+
+def test_a_square_around_a_place_is_cut_where_it_lies(server: Server, tmp_path: Path) -> None:
+    tiles = source(server, tmp_path)
+    lon, lat = to_lonlat(np.array([256.0 * 540, 256.0 * 360]), 10).tolist()  # where four tiles meet
+    width_m = 256.0 * float(ground_m_per_px(lat, 10))
+    found = tiles.around(lon, lat, ground_m=width_m, px=256)
+    assert found.shape == (256, 256, 3) and tiles.n_fetched == 4
+    corners = [found[y, x].tolist() for y, x in ((20, 20), (20, 235), (235, 20), (235, 235))]
+    assert corners == [[539 % 256, 359 % 256, 10], [540 % 256, 359 % 256, 10], [539 % 256, 360 % 256, 10],
+                       [540 % 256, 360 % 256, 10]]  # fmt: skip
+    coarser = tiles.around(lon, lat, ground_m=4.0 * width_m, px=256)
+    assert coarser[128, 20, 2] == 8  # the zoom that has as many pixels
+
+
+def test_a_square_over_the_antimeridian_and_at_the_end_of_the_map(server: Server, tmp_path: Path) -> None:
+    found = source(server, tmp_path).around(180.0, 0.1, ground_m=2_000_000.0, px=128)
+    assert len({tuple(found[60, x].tolist()) for x in (10, 118)}) == 2  # the last column, and the first
+    source(server, tmp_path).around(10.0, 85.05, ground_m=300_000.0, px=64)
+    with pytest.raises(InvalidCoordinate, match="projection of web maps ends"):
+        source(server, tmp_path).around(10.0, 86.0, ground_m=1000.0, px=64)
+
+
+def test_a_damaged_tile_is_fetched_again_and_a_bad_cache_is_named(server: Server, tmp_path: Path) -> None:
+    tiles = source(server, tmp_path / "cache")
+    first = tiles.picture(AROUND, 9)
+    for path in tiles.folder.rglob("*.png"):
+        path.write_bytes(b"" if path.stat().st_size % 2 else path.read_bytes()[:50])
+    again = source(server, tmp_path / "cache")
+    assert (again.picture(AROUND, 9).pixels == first.pixels).all() and again.n_fetched == tiles.n_fetched
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UnwritableFile, match="name another cache"):
+        source(server, tmp_path / "file").picture(AROUND, 9)
