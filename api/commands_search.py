@@ -27,6 +27,10 @@ def search(
     until: Annotated[str | None, typer.Option(help="First day or moment that is out.")] = None,
     no_place: Annotated[bool, typer.Option("--no-place", help="Only photos of unknown place.")] = False,
     k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many.")] = 10,
+    using: Annotated[
+        str,
+        typer.Option(help="Compare by these vectors, which `vectors build` made; image: the gallery's own."),
+    ] = "image",
     weights: WeightsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,16 +64,22 @@ def search(
             found = _by_distance(opened.find(filter), point)[:k]
             neighbors = [Neighbor(photo=one, similarity=0.0) for one in found]
         else:
-            neighbors = opened.nearest(_query(opened, photo, text, weights), k, filter=filter)
+            asked = _query(opened, using, photo, text, weights)
+            neighbors = opened.nearest(asked, k, filter=filter, using=using)
     near_point = (point[0], point[1]) if point else None
     console.show_neighbors(neighbors, near=near_point, as_json=as_json)
 
 
-def _query(gallery: Any, photo: Path | None, text: str | None, weights: Path | None) -> Any:
+def _query(gallery: Any, using: str, photo: Path | None, text: str | None, weights: Path | None) -> Any:
     """One embedding for a photo, a text, or both together (the direction between them)."""
     from ..encoders.image import embed_images
+    from ..indexer.store import VECTOR
+    from .commands_vectors import encoder_of_vectors
 
-    encoder = encoder_of(gallery, weights)
+    if using == VECTOR:
+        encoder = encoder_of(gallery, weights)
+    else:
+        encoder = encoder_of_vectors(gallery, using, weights)
     parts = [embed_images(encoder, [photo])[0]] if photo is not None else []
     parts += [encoder.embed_texts([text])[0]] if text is not None else []
     return sum(parts[1:], start=parts[0])

@@ -6,6 +6,9 @@
 
 A map is given with the files that it was drawn from, for the tag counts.
 
+An encoder learns to say what lies around a crop on the maps that it is trained on, without labels; what it
+says of a town that it never saw is another probe.
+
 Regional maps (Natural Earth, boundaries, GeoNames places) are probed with land prices of Japan, house
 values of California, and population where labels lie on them; street maps (OpenStreetMap) with what is
 built around: the share of each land use in the ring around a crop that the encoder never saw.
@@ -16,7 +19,7 @@ Every row is a ridge regression of frozen features, its penalty chosen inside th
 - ``tag counts``: how many features of each class lie in the same window (what hex2vec starts from);
 - ``class shares``: how much of the crop each class covers;
 - ``ImageNet``: a MobileNetV2 looks at the same crop, painted;
-- ``untrained``: the same network with random weights;
+- ``untrained``: the same network with random weights, the mean of ``--seeds`` of them;
 - ``map encoder``, and its coordinate-only ``student`` where one is given.
 
 Random folds and spatial blocks stand side by side. Blocks are wider than a crop, and training rows whose
@@ -283,11 +286,11 @@ def with_interval(
     return [r2(y, guessed, np.ones(len(y))), float(low), float(high), *map(float, sampled)]
 
 
-def run(probe: Probe, encoder: MapEncoder, student: Any, weights: Path | None, seed: int) -> dict[str, Any]:
+def run(
+    probe: Probe, encoder: MapEncoder, student: Any, weights: Path | None, seed: int, n_untrained: int
+) -> dict[str, Any]:
     ground_m = encoder.config.ground_m
     lonlat, mosaic = probe.lonlat, probe.mosaic
-    torch.manual_seed(seed)
-    untrained = MapEncoder(encoder.config)
     crop = mosaic.crops(lonlat, ground_m=ground_m, px=encoder.config.px)
     models: dict[str, Any] = {
         "raw coordinates, kNN": Neighbors(lonlat),
@@ -296,7 +299,10 @@ def run(probe: Probe, encoder: MapEncoder, student: Any, weights: Path | None, s
     }
     if weights is not None:
         models["ImageNet"] = Ridge(imagenet(weights, mosaic, lonlat, ground_m))
-    models["untrained"] = Ridge(untrained.embed_places(mosaic, lonlat).astype(float))
+    for number in range(n_untrained):
+        torch.manual_seed(seed + number)
+        untrained = MapEncoder(encoder.config)
+        models[f"untrained {number}"] = Ridge(untrained.embed_places(mosaic, lonlat).astype(float))
     if student is not None:
         models["student"] = Ridge(student.encode(lonlat).astype(float))
     models["map encoder"] = Ridge(encoder.embed_places(mosaic, lonlat).astype(float))
@@ -314,6 +320,11 @@ def run(probe: Probe, encoder: MapEncoder, student: Any, weights: Path | None, s
             name: with_interval(probe.y, predictions(model, probe, folds, blocks, buffer_km), blocks, draws)
             for name, model in models.items()
         }
+        drawn = [scored.pop(f"untrained {number}") for number in range(n_untrained)]
+        values, samples = np.array([one[0] for one in drawn]), np.mean([one[3:] for one in drawn], axis=0)
+        low, high = np.percentile(samples, [2.5, 97.5]).tolist()
+        scored["untrained"] = [float(values.mean()), low, high, *samples.tolist()]
+        found.setdefault("untrained_by_seed", {})[split] = values.tolist()
         ours = np.array(scored["map encoder"][3:])
         for name, (value, low, high, *sampled) in scored.items():
             gain = np.percentile(ours - np.array(sampled), [2.5, 97.5]).tolist()
@@ -356,6 +367,7 @@ def main() -> None:
     parser.add_argument("--street", action="append", default=[], help="map.tif=file")
     parser.add_argument("--n", type=int, default=4000, help="Places of a probe, at most.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=5, help="Of untrained networks, whose mean is shown.")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     encoder = MapEncoder.load(asked.encoder)
@@ -376,7 +388,7 @@ def main() -> None:
     }  # fmt: skip
     for chosen, probe in probes:
         results["probes"][probe.name] = found = run(
-            probe, chosen, student if chosen is encoder else None, asked.weights, asked.seed
+            probe, chosen, student if chosen is encoder else None, asked.weights, asked.seed, asked.seeds
         )
         show(probe.name, found)
     asked.out.mkdir(parents=True, exist_ok=True)
