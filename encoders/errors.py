@@ -157,5 +157,9 @@ class NoImagery(PlaceprintError):
     """A picture, or word of pictures, that a provider of imagery does not give."""
 
 
+class PictureTooLarge(NoImagery):
+    """A picture, or another answer of a provider of imagery, of more bytes than were asked for."""
+
+
 class ImageryRefused(NoImagery):
     """A provider of imagery that lets nobody go on like this: its key, its terms or its quota."""

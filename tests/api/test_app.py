@@ -316,12 +316,13 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
         "AnotherRun", "DamagedArchive", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
-        "DecoderUnavailable", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
+        "DecoderUnavailable", "ImageryRefused", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
         "InvalidProbe", "InvalidSettings", "JobFailed",
-        "MissingLabels", "MissingOriginals", "NoMapTiles", "PlaceprintError",
+        "MissingLabels", "MissingOriginals", "NoImagery", "NoMapTiles",
+        "PictureTooLarge", "PlaceprintError",
         "ServiceProblem", "ServiceUnreachable", "StoreUnavailable",
         "TilesUnavailable", "TooFewPairs", "UnknownColumns", "UnknownCountry", "UnknownProtocol",
-        "UnwritableFile", "WrongPhotoSet",
+        "UninitializedVocabulary", "UnknownVector", "UnwritableFile", "WrongPhotoSet",
     }  # fmt: skip
 
 

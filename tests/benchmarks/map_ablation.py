@@ -9,7 +9,8 @@ things are read off its embeddings by a ridge regression or 5 nearest neighbors 
 - ``shares``: the shares of the classes in the crop itself, R², mean over classes that occur;
 - ``around``: the share of built-up pixels in a crop three times as wide, of which eight ninths were
   never seen, R²;
-- ``land use``: the commonest class in the middle of the crop, balanced accuracy.
+- ``land use``: the commonest class in the middle of the crop, balanced accuracy;
+- ``price``: the logarithm of the price there, where ``--price`` gives any, R².
 
 ``turned`` is the mean cosine between one place's crop and the same turned by 90 degrees; ``1 km`` that
 between places that far apart. The histogram of the crop and an untrained encoder stand beside.
@@ -35,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 
 from placeprint.encoders.map_learning.crop_source import CropSource, places_in
 from placeprint.encoders.map_learning.geo_targets import PlaceLabels
-from placeprint.encoders.map_learning.labels import labels_for
+from placeprint.encoders.map_learning.labels import PRICE_COLUMNS, labels_for, read_points
 from placeprint.encoders.map_learning.monitor import main_class
 from placeprint.encoders.map_learning.settings import MapRun
 from placeprint.encoders.map_learning.trainer import MapTrainer
@@ -45,25 +46,35 @@ from placeprint.encoders.mosaics.mosaic import Mosaic
 from placeprint.encoders.sphere import destination
 from placeprint.encoders.train_maps import class_colors
 
+NOTHING = 1e-12
+"""Counts for nothing, but leaves the same places held out: how far learning looks decides on these."""
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "no distillation": {"distillation_weight": 0.0},
     "no KoLeo": {"koleo_weight": 0.0},
     "no geo heads": {"geo_weight": 0.0},
+    "no price head": {"uses_price": False},
+    "no position heads": {"uses_position": False},
     "no reconstruction": {"reconstruction_weight": 0.0},
     "no clustering": {"clustering_weight": 0.0},
+    "no surroundings": {"surroundings_weight": NOTHING},
+    "KoLeo 0.1": {"koleo_weight": 0.1},
     "distillation alone": {
         "koleo_weight": 0.0, "geo_weight": 0.0, "reconstruction_weight": 0.0, "clustering_weight": 0.0,
+        "surroundings_weight": NOTHING,
     },
     "position reaches the network": {"position_stop_gradient": False},
     "learned variances": {"weighting": "log-variance"},
     "no channel dropout": {"channel_dropout": 0.0},
     "no entropy filter": {"keep_floor": 1.0},
     "no batch norm in the head": {"head_is_batch_normed": False},
-    "published forms": {"variant": "paper", "koleo_weight": 0.0, "channel_dropout": 0.0},
+    "published forms": {
+        "variant": "paper", "koleo_weight": 0.0, "channel_dropout": 0.0, "surroundings_weight": NOTHING,
+    },
 }  # fmt: skip
 BUILT = [IDS[name] for name in ("residential", "industrial", "building", "street")]
-COLUMNS = ("shares", "around", "land use", "turned", "1 km", "RankMe", "step s", "wait %")
+COLUMNS = ("shares", "around", "land use", "price", "turned", "1 km", "RankMe", "step s", "wait %")
 console = Console()
 _Floats = NDArray[np.float64]
 
@@ -95,13 +106,19 @@ def measure(trainer: MapTrainer, embed: Any) -> dict[str, float]:
     moved = source.crops(
         destination(trainer.lonlat[parts["test"]], 90.0, 1.0), ground_m=run.ground_m, px=run.global_px
     )
-    return {
+    found = {
         "shares": _ridge(z, {name: one[:, occurring] for name, one in shares.items()}),
         "around": _ridge(z, around),
         "land use": float(balanced_accuracy_score(use["test"][known], knn.predict(x["test"][known]))),
         "turned": _cosine(x["test"], np.asarray(embed(turned), np.float64)),
         "1 km": _cosine(x["test"], np.asarray(embed(moved), np.float64)),
     }
+    price = {name: np.log1p(trainer.all_labels.price[rows]) for name, rows in parts.items()}
+    has = {name: np.isfinite(one) for name, one in price.items()}
+    if min(int(one.sum()) for one in has.values()) >= 50:
+        known_z = {name: one[has[name]] for name, one in z.items()}
+        found["price"] = _ridge(known_z, {name: one[has[name], None] for name, one in price.items()})
+    return found
 
 
 def _ridge(x: dict[str, _Floats], y: dict[str, _Floats]) -> float:
@@ -148,7 +165,7 @@ def baselines(source: CropSource, lonlat: _Floats, labels: PlaceLabels, run: Map
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--mosaic", type=Path, required=True)
-    parser.add_argument("--price", type=Path)
+    parser.add_argument("--price", type=Path, help="Prices of points, for places beside these.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--places", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=20)
@@ -167,7 +184,7 @@ def main() -> None:
             ground_m=asked.ground_m, global_px=asked.global_px, local_px=asked.local_px,
             n_local=asked.n_local, epochs=asked.epochs, held_out_share=0.25, seed=seed,
         )  # fmt: skip
-        lonlat = places_in(source, source.bounds, asked.places, ground_m=asked.ground_m, seed=seed)
+        lonlat = _places(source, asked, seed)
         labels = labels_for(lonlat, price=asked.price, radius_km=asked.ground_m / 2000.0)
         for name, row in baselines(source, lonlat, labels, base).items():
             units.append({"variant": name, "seed": seed, **row})
@@ -180,14 +197,26 @@ def main() -> None:
     show(units)
 
 
+def _places(source: Mosaic, asked: argparse.Namespace, seed: int) -> _Floats:
+    """Places evenly by area; where there are prices half of them at these."""
+    if asked.price is None:
+        return places_in(source, source.bounds, asked.places, ground_m=asked.ground_m, seed=seed)
+    priced, _, _ = read_points(asked.price, None, PRICE_COLUMNS)
+    rng = np.random.default_rng(seed)
+    near = priced[rng.permutation(len(priced))[: asked.places // 2]]
+    even = places_in(source, source.bounds, asked.places // 2, ground_m=asked.ground_m, seed=seed)
+    return np.concatenate([near, even])
+
+
 def show(units: list[dict[str, Any]]) -> None:
-    """The table: means over seeds, with half the range where there are several."""
+    """The table: means over seeds, with the standard error where there are several."""
     table = Table("variant", *COLUMNS, box=None, pad_edge=False)
     for name in dict.fromkeys(unit["variant"] for unit in units):
         cells = []
         for column in COLUMNS:
             values = [unit[column] for unit in units if unit["variant"] == name and column in unit]
-            spread = f" ±{(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+            error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+            spread = f" ±{error:.3f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.3f}{spread}" if values else "")
         table.add_row(name, *cells)
     console.print(table)

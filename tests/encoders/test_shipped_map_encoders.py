@@ -63,5 +63,5 @@ def test_the_streets_know_a_turned_place_again(tmp_path_factory: pytest.TempPath
         return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True))
 
     similarity = turned(0.0) @ turned(0.8).T
-    own, others = np.diag(similarity).mean(), similarity[~np.eye(40, dtype=bool)].mean()
-    assert own > 0.75 and own - others > 0.08
+    assert np.diag(similarity).mean() > 0.98
+    assert (similarity.argmax(axis=1) == np.arange(40)).mean() > 0.4  # by chance 0.025

@@ -1,0 +1,1 @@
+"""Who gives pictures of streets: one module for each provider, and what they have in common."""
