@@ -15,21 +15,25 @@ try:
     from .cells import cells_app
     from .commands_backup import backup, restore
     from .commands_evaluate import evaluate
+    from .commands_evaluate_places import evaluate_places
+    from .commands_imagery import imagery_app
     from .commands_index import delete, galleries, index, optimize, rebuild
     from .commands_locate import locate
     from .commands_maps import map, mosaic_app
     from .commands_places import places_app
     from .commands_search import search
     from .commands_serve import keys_app, serve
+    from .commands_vectors import vectors_app
     from .embed import embed
-    from .exits import Verbs, explained
+    from .exits import explained
     from .options import EncoderName, WeightsFile
     from .train import train_app
+    from .two_word_verbs import TwoWordVerbs
 except KeyboardInterrupt:  # nothing has begun, so there is nothing to say
     raise SystemExit(130) from None
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=TwoWordVerbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,6 +54,7 @@ VERBS = (
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
+app.command("evaluate places")(evaluate_places)
 
 app.add_typer(keys_app, name="keys")
 app.add_typer(train_app, name="train")
@@ -57,6 +62,8 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(cells_app, name="cells")
 app.add_typer(mosaic_app, name="mosaic")
 app.add_typer(places_app, name="places")
+app.add_typer(imagery_app, name="imagery")
+app.add_typer(vectors_app, name="vectors")
 
 
 @app.command()

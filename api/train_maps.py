@@ -79,7 +79,7 @@ def maps(
     from . import console
 
     require_free(out, is_resumed=resume)
-    _require_device(device)
+    require_device(device)
     as_json = as_json or not console.out.is_terminal
     source, box, facts = opened_maps(mosaic)
     lonlat = places_of(source, box, area, points, n=places, ground_m=run.ground_m, seed=seed)
@@ -100,7 +100,12 @@ def maps(
     _show(report, out, as_json=as_json)
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """See that torch has the device.
+
+    Raises:
+        BadParameter: no such word, or no such device here.
+    """
     import torch
 
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):

@@ -1,7 +1,7 @@
 """The encoders we vouch for, a card each, and the one function that loads any encoder by name.
 
-A name is that of a card, or names a model of a backend outright: ``open_clip:MODEL/PRETRAINED``
-or ``timm:MODEL?option=value``. To add an encoder, add its card here.
+A name is that of a card, or names a model of a backend outright: ``open_clip:MODEL/PRETRAINED``,
+``timm:MODEL?option=value`` or ``place:FILE.safetensors``. To add an encoder, add its card here.
 """
 
 from dataclasses import dataclass
@@ -100,12 +100,15 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
 
     Args:
         name: a card of the catalog, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, or
-            ``timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5`` (needs `weights`).
+            ``timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5`` (needs `weights`), or
+            ``place:FILE.safetensors``, what `train place-recognition` leaves (`weights` are those of its
+            backbone).
         weights: a local safetensors file to take instead of the network's.
 
     Raises:
         UnknownEncoder: no card of that name, no such model.
         WeightsUnavailable: no network and no local file, or a file that does not fit the model.
+        FingerprintMismatch: a place encoder was made with other weights of its backbone.
     """
     from . import image  # loads torch, which listing the catalog must not
 
@@ -120,11 +123,16 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
         return image.OpenClipEncoder(name, model, pretrained, path)
     if backend == "timm" and model:
         return image.TimmEncoder(name, model, path)
+    if backend == "place" and model:
+        from .place_recognition.encoder import PlaceEncoder  # it loads its backbone from here
+
+        return PlaceEncoder.load(model, weights=path, name=name)
     if backend == "map" and model:
         raise UnknownEncoder(
             f"{name} embeds places of a map, and neither photos nor texts; a gallery of places is asked "
             "with: placeprint places like LON,LAT --gallery NAME"
         )
     raise UnknownEncoder(
-        f"no encoder {name!r}; there are {', '.join(CARDS)}, and open_clip:MODEL/PRETRAINED and timm:MODEL"
+        f"no encoder {name!r}; there are {', '.join(CARDS)}, open_clip:MODEL/PRETRAINED, timm:MODEL "
+        "and place:FILE"
     )

@@ -62,10 +62,10 @@ class Erasing:
         noted = self.begun
         for until in sorted(set(noted.values())):
             self._ledger.erase({id for id, number in noted.items() if number == until}, until=until)
-        for other in self._named.ledgers.values():
-            # Whenever they were made: a photo that is added again is looked at again.
-            other.erase(set(noted))
         if noted:
+            for other in self._named.ledgers.values():
+                # Whenever they were made: a photo that is added again is looked at again.
+                other.erase(set(noted))
             for name in FITTED:
                 (self._folder / name).unlink(missing_ok=True)
         return bool(noted)

@@ -1,4 +1,4 @@
-"""Two sets of photos held against each other: embeddings, exact neighbors, and how near ANN comes to them.
+"""Two sets of photos held against each other: embeddings, and exact neighbors.
 
 Letters: n photos, Q queries, N photos of the gallery, K neighbors, D embedding.
 """
@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoders.errors import UnreadableImage, UnreadableSource
-from .filters import Filter
 from .place_recall import Rows
 from .place_sets import PlaceSet
 from .surface import Floats
 
 if TYPE_CHECKING:  # it loads torch
     from ..encoders.image import Embeddings, ImageEncoder
-    from .gallery import Gallery
 
 Progress = Callable[[int, int], None]
 
@@ -35,13 +33,13 @@ class EmbeddedSet:
     Attributes:
         photos: those that could be read.
         embeddings: (n, D), unit length.
-        seconds: of reading and embedding a photo, on average.
+        seconds: of reading and embedding a photo, on average; None where it was embedded before.
         skipped: a line for each photo that could not be read.
     """
 
     photos: PlaceSet
     embeddings: Embeddings
-    seconds: float
+    seconds: float | None
     skipped: list[str]
 
 
@@ -118,33 +116,3 @@ def first_of(difference: Floats, k: int) -> tuple[Rows, Floats]:
     values = np.take_along_axis(difference, found, axis=1)
     order = np.argsort(values, axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
-
-
-def approximate_neighbors(
-    gallery: Gallery, ids: list[str], queries: Embeddings, k: int
-) -> tuple[Rows, float]:
-    """What the gallery's own search answers, as rows of `ids`, -1 where it answers less: (Q, K).
-
-    Args:
-        gallery: open.
-        ids: of its photos that may answer, which are all the placed ones.
-        queries: (Q, D).
-        k: K.
-
-    Returns:
-        The rows, and seconds per query.
-    """
-    row_of = {id: row for row, id in enumerate(ids)}
-    only_placed = Filter(is_placed=True) if len(ids) < len(gallery) else None
-    rows = np.full((len(queries), k), -1, np.int64)
-    began = time.perf_counter()
-    for number, query in enumerate(queries):
-        found = gallery.nearest(query, k, filter=only_placed)
-        rows[number, : len(found)] = [row_of[neighbor.photo.id] for neighbor in found]
-    return rows, (time.perf_counter() - began) / max(1, len(queries))
-
-
-def agreement(found: Rows, exact: Rows) -> float:
-    """Share of the exact neighbors that an approximate search found as well: two of (Q, K)."""
-    same = [np.isin(there, here).sum() for here, there in zip(found, exact, strict=True)]
-    return float(np.sum(same) / max(1, exact.size))
