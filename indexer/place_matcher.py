@@ -18,6 +18,7 @@ from torch import Tensor
 from ..encoders.errors import InvalidOption
 from ..encoders.image import ImageEncoder
 from ..encoders.matching import unit_features
+from ..encoders.photo import ImageLike
 from ..encoders.place_recognition.encoder import PlaceEncoder
 from ..encoders.place_recognition.local_features import HasBackbone, LocalFeatures
 from ..encoders.reranking import Score, match_scores
@@ -75,12 +76,20 @@ class LocalReader:
 
     def map_of(self, item: Item) -> NDArray[np.float32]:
         """The map of a photo, as the layer gives it: (1, D, H, W)."""
-        pixels, _ = self._preprocessing.read(item.read())
-        return self.features.of_pixels(pixels[None])
+        return self._map_of(item.read())
 
-    def read(self, item: Item) -> Tensor:
-        """Local features of a photo, (H W, D), unit rows."""
-        return unit_features(torch.from_numpy(self.map_of(item)))[0]
+    def read(self, photo: Item | ImageLike) -> Tensor:
+        """Local features of a photo, (H W, D), unit rows.
+
+        Raises:
+            UnreadableImage: it cannot be decoded.
+        """
+        image = photo.read() if isinstance(photo, Item) else photo
+        return unit_features(torch.from_numpy(self._map_of(image)))[0]
+
+    def _map_of(self, image: ImageLike) -> NDArray[np.float32]:
+        pixels, _ = self._preprocessing.read(image)
+        return self.features.of_pixels(pixels[None])
 
     @property
     def bytes_of_photo(self) -> int:
