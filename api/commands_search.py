@@ -1,7 +1,7 @@
 """The verb `search`: by photo, text, place, time and payload."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -9,6 +9,8 @@ from ..encoders.errors import InvalidCoordinate
 from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of
 
 RADIUS_KM = 25.0
+PLACE = "place"  # vectors that `--mode place` compares by default, where a gallery has them
+Mode = Literal["alike", "place"]
 EXAMPLES = {"--near": "139.76,35.67", "--box": "139.5,35.5,140.0,35.9"}
 
 
@@ -28,9 +30,19 @@ def search(
     no_place: Annotated[bool, typer.Option("--no-place", help="Only photos of unknown place.")] = False,
     k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many.")] = 10,
     using: Annotated[
-        str,
-        typer.Option(help="Compare by these vectors, which `vectors build` made; image: the gallery's own."),
-    ] = "image",
+        str | None,
+        typer.Option(help="Compare by these vectors, made by `vectors build`; image: the gallery's own."),
+    ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="alike: what looks like it; place: the very place, with a second look.")
+    ] = "alike",
+    look_again: Annotated[
+        int | None, typer.Option(min=0, max=500, help="With --mode place: at so many of the first; 20.")
+    ] = None,
+    unsure: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="With --mode place: look again from this doubt on; 0: always."),
+    ] = None,
     weights: WeightsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,9 +53,15 @@ def search(
       placeprint search --near 139.76,35.67 --radius-km 50 --gallery trips
       placeprint search photo.jpg --within japan.geojson --where year=2018 --gallery trips
       placeprint search --text "a red brick church" --gallery trips
+      placeprint search photo.jpg --mode place --gallery trips
     """
+    if mode != "place" and (look_again is not None or unsure is not None):
+        raise typer.BadParameter("--look-again and --unsure go with --mode place")
+    if mode == "place" and (photo is None or text is not None):
+        raise typer.BadParameter("--mode place looks for the place of a photo: give one, and no --text")
     from ..indexer.filters import Filter, parse_moment, parse_where
     from ..indexer.gallery import Gallery, Neighbor
+    from ..indexer.store import VECTOR
     from . import console
 
     point = _numbers(near, 2, "--near", "LON,LAT") if near else None
@@ -60,12 +78,16 @@ def search(
             "give a photo, --text, --near, --box, --within, --where, --from or --no-place"
         )
     with Gallery.open(gallery) as opened:
+        if mode == "place" and photo is not None:
+            _show_place(opened, photo, using, weights, k, filter, look_again, unsure, as_json=as_json)
+            return
         if photo is None and text is None:
             found = _by_distance(opened.find(filter), point)[:k]
             neighbors = [Neighbor(photo=one, similarity=0.0) for one in found]
         else:
-            asked = _query(opened, using, photo, text, weights)
-            neighbors = opened.nearest(asked, k, filter=filter, using=using)
+            chosen = using or VECTOR
+            asked = _query(opened, chosen, photo, text, weights)
+            neighbors = opened.nearest(asked, k, filter=filter, using=chosen)
     near_point = (point[0], point[1]) if point else None
     console.show_neighbors(neighbors, near=near_point, as_json=as_json)
 
@@ -73,16 +95,51 @@ def search(
 def _query(gallery: Any, using: str, photo: Path | None, text: str | None, weights: Path | None) -> Any:
     """One embedding for a photo, a text, or both together (the direction between them)."""
     from ..encoders.image import embed_images
+
+    encoder = _encoder_of(gallery, using, weights)
+    parts = [embed_images(encoder, [photo])[0]] if photo is not None else []
+    parts += [encoder.embed_texts([text])[0]] if text is not None else []
+    return sum(parts[1:], start=parts[0])
+
+
+def _encoder_of(gallery: Any, using: str, weights: Path | None) -> Any:
     from ..indexer.store import VECTOR
     from .commands_vectors import encoder_of_vectors
 
     if using == VECTOR:
-        encoder = encoder_of(gallery, weights)
-    else:
-        encoder = encoder_of_vectors(gallery, using, weights)
-    parts = [embed_images(encoder, [photo])[0]] if photo is not None else []
-    parts += [encoder.embed_texts([text])[0]] if text is not None else []
-    return sum(parts[1:], start=parts[0])
+        return encoder_of(gallery, weights)
+    return encoder_of_vectors(gallery, using, weights)
+
+
+def _show_place(
+    gallery: Any,
+    photo: Path,
+    using: str | None,
+    weights: Path | None,
+    k: int,
+    filter: Any,
+    look_again: int | None,
+    unsure: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Recognize the place of a photo, by vectors named ``place`` where there are any, and show it."""
+    from ..indexer.recognize import LOOKED_AT, UNSURE, recognize
+    from ..indexer.store import VECTOR
+    from . import console
+
+    using = using or (PLACE if PLACE in gallery.named.cards else VECTOR)
+    found = recognize(
+        gallery, _encoder_of(gallery, using, weights), photo, using=using, k=k, filter=filter,
+        looked_at=LOOKED_AT if look_again is None else look_again,
+        unsure=UNSURE if unsure is None else unsure,
+    )  # fmt: skip
+    console.show_recognition(found, as_json=as_json)
+    if found.missing:
+        console.warn(
+            f"{len(found.missing)} photos could not be looked at again: their files are not at hand",
+            as_json=as_json,
+        )
 
 
 def _numbers(text: str, n: int, option: str, form: str) -> list[float]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -25,6 +25,9 @@ from ..indexer.geolocate import Location
 from ..indexer.ingest import Report
 from ..indexer.overview import Overview
 from .exits import forget_output
+
+if TYPE_CHECKING:  # it loads torch
+    from ..indexer.recognize import Recognition
 
 
 class _Console(Console):
@@ -207,6 +210,37 @@ def show_neighbors(neighbors: Sequence[Neighbor], *, near: tuple[float, float] |
         "date": [photo.captured_at.date().isoformat() if photo.captured_at else "" for photo in photos],
         "photo": [_short(photo.image) for photo in photos],
     }
+    _show_photos(columns)
+
+
+def show_recognition(found: "Recognition", *, as_json: bool) -> None:
+    """Photos of the very place of another, best first, and how sure that is."""
+    if as_json:
+        for one in found.found:
+            score = None if one.score is None else round(one.score, 6)
+            say("neighbor", similarity=round(one.similarity, 6), score=score, **asdict(one.photo))
+        say(
+            "recognition", doubt=round(found.doubt, 6), looked_again=found.looked_again, missing=found.missing
+        )
+        return
+    if not found.found:
+        out.print("no photo matches")
+        return
+    photos = [one.photo for one in found.found]
+    columns = {
+        "": [str(rank) for rank in range(1, len(photos) + 1)],
+        "similarity": [f"{one.similarity:.3f}" for one in found.found],
+        "match": ["" if one.score is None else f"{one.score:.3f}" for one in found.found],
+        "lon, lat": [f"{p.lon:.5f}, {p.lat:.5f}" if p.lon is not None else "no place" for p in photos],
+        "photo": [_short(photo.image) for photo in photos],
+    }
+    _show_photos(columns)
+    looked = "looked at again" if found.looked_again else "no second look"
+    out.print(f"doubt {found.doubt:.2f}: {looked}", soft_wrap=True)
+
+
+def _show_photos(columns: dict[str, list[str]]) -> None:
+    """A table of photos, their paths last, without columns that say nothing."""
     told = {title: cells for title, cells in columns.items() if any(cells)}
     table = Table(*told, box=None, pad_edge=False, padding=(0, 1))
     for row in zip(*told.values(), strict=True):

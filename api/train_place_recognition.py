@@ -43,7 +43,7 @@ def place_recognition(
     epochs: Annotated[
         int, typer.Option(min=0, help="0: no training, only a vocabulary and whitening of these photos.")
     ] = 10,
-    learning_rate: Annotated[float, typer.Option(help="At its height.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="At its height, in shares of what is learned.")] = 0.01,
     blocks: Annotated[
         int, typer.Option(min=0, help="Last blocks of the backbone to train, too; needs a GPU.")
     ] = 0,

@@ -64,6 +64,21 @@ def test_from_building_to_forgetting(folder: Path) -> None:
         assert found[using][0]["image"].endswith("3.png")
         assert found[using][0]["similarity"] == pytest.approx(1.0, abs=1e-3)
     assert [one["similarity"] for one in found["image"]] != [one["similarity"] for one in found["second"]]
+    how = ("--mode", "place", "--using", "second", "-g", "trips", "-k", "3")
+    answer = run(folder, "search", "photos/3.png", *how, "--unsure", "0", "--look-again", "2", "--json")
+    assert answer.returncode == 0, answer.stderr
+    *photos, told = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert told["looked_again"] and told["missing"] == [] and 0.0 <= told["doubt"] < 0.1
+    assert photos[0]["image"].endswith("3.png") and photos[0]["score"] == pytest.approx(1.0, abs=1e-3)
+    assert [one["score"] is None for one in photos] == [False, False, True]
+    answer = run(folder, "search", "photos/3.png", *how)
+    assert "doubt 0.0" in answer.stdout and "no second look" in answer.stdout
+    for words, said in (
+        (("--text", "a town", "--mode", "place"), "give one"),
+        (("--unsure", "0.5"), "go with"),
+    ):
+        answer = run(folder, "search", *words, "-g", "trips")
+        assert answer.returncode == 2 and said in answer.stderr
     answer = run(folder, "search", "photos/3.png", "-g", "trips", "--using", "third")
     assert answer.returncode == 1 and "there are image, second" in answer.stderr
     assert run(folder, "vectors", "remove", "second", "-g", "trips").returncode == 0

@@ -57,14 +57,14 @@ def similarity_by_loop(x: np.ndarray, positive: np.ndarray, negative: np.ndarray
 
 
 def test_multi_similarity_is_the_loop(rng: np.random.Generator) -> None:
-    x = F.normalize(torch.from_numpy(rng.normal(size=(12, 4)) + 0.5), dim=1)
-    place = rng.integers(0, 4, 12)
-    positive = (place[:, None] == place) & ~np.eye(12, dtype=bool)
-    negative = (place[:, None] != place) & (rng.uniform(size=(12, 12)) < 0.8)  # some pairs say nothing
-    found = multi_similarity_loss(
-        x, torch.from_numpy(positive), torch.from_numpy(negative), alpha=2.0, beta=40.0, base=0.4, margin=0.1
-    )
-    assert float(found) == pytest.approx(similarity_by_loop(x.numpy(), positive, negative), rel=1e-9)
+    for _ in range(8):  # so that some pairs lie within the margin of the mining
+        x = F.normalize(torch.from_numpy(rng.normal(size=(12, 4)) + 0.5), dim=1)
+        place = rng.integers(0, 4, 12)
+        positive = (place[:, None] == place) & ~np.eye(12, dtype=bool)
+        negative = (place[:, None] != place) & (rng.uniform(size=(12, 12)) < 0.8)  # some pairs say nothing
+        masks = torch.from_numpy(positive), torch.from_numpy(negative)
+        found = multi_similarity_loss(x, *masks, alpha=2.0, beta=40.0, base=0.4, margin=0.1)
+        assert float(found) == pytest.approx(similarity_by_loop(x.numpy(), positive, negative), rel=1e-9)
 
 
 def test_places_far_apart_cost_nothing_and_pairs_without_a_word_neither() -> None:

@@ -177,6 +177,7 @@ def test_the_best_epoch_is_kept_also_when_it_is_none(
     while trainer.progress.epoch < trainer.n_rounds:
         trainer.round()
     assert not torch.equal(trainer.model.aggregator.state_dict()["centers"], start)
+    assert trainer.progress.step == trainer.n_steps and trainer.rounds_per_epoch > 1
     trainer.finish()
     assert trainer.progress.best_epoch == 0
     assert torch.equal(trainer.model.aggregator.state_dict()["centers"], start)
