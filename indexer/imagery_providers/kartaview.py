@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from ...encoders.errors import ImageryRefused, NoImagery
 from ...encoders.photo import parse_time
-from ..imagery_http import Params, PoliteClient
-from .provider import Found, Terms, told_pictures
+from ..imagery_http import Params
+from .provider import Found, OpenImagery, Terms, told_pictures
 
 BASE_URL = "https://api.openstreetcam.org"
 PICTURE_HOSTS = (".openstreetcam.org", ".kartaview.org")
@@ -22,7 +22,7 @@ MAX_PAGES = 20
 DONE, NEEDS_LOGIN = "600", ("401", "403")
 
 
-class KartaView:
+class KartaView(OpenImagery):
     """Pictures of KartaView's contributors, as the server has processed them."""
 
     name = "kartaview"
@@ -37,7 +37,7 @@ class KartaView:
     def __init__(self, *, base_url: str = BASE_URL) -> None:
         self._base_url = base_url.rstrip("/")
         host = urlsplit(base_url).hostname or ""
-        self._http = PoliteClient({host, *PICTURE_HOSTS}, pause_s=PAUSE_S)
+        super().__init__({host, *PICTURE_HOSTS}, pause_s=PAUSE_S)
 
     def find(self, point: tuple[float, float], radius_m: float) -> list[Found]:
         """The pictures within a radius, page by page."""
@@ -56,18 +56,6 @@ class KartaView:
             if not result.get("hasMoreData") or not data:
                 break
         return told_pictures(rows, _found)
-
-    def download(self, found: Found, max_bytes: int) -> bytes:
-        """The file of a picture just found."""
-        return self._http.content(found.picture_url, max_bytes=max_bytes)
-
-    def cost(self, n: int) -> float:
-        """Nothing."""
-        return 0.0
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _result(self, asked: Params) -> dict[str, Any]:
         answer = self._http.json(f"{self._base_url}/2.0/photo/", asked)

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...encoders.errors import NoImagery
-from ..imagery_http import Params, PoliteClient
-from .provider import Found, Terms, boxes_around, told_pictures
+from ..imagery_http import Params
+from .provider import Found, OpenImagery, Terms, boxes_around, told_pictures
 
 BASE_URL = "https://graph.mapillary.com"
 PICTURE_HOSTS = (".fbcdn.net", ".mapillary.com")
@@ -30,7 +30,7 @@ SMALLEST_DEG = 2e-4  # 22 m: a box that holds too many pictures even then is tak
 BoxDeg = tuple[float, float, float, float]
 
 
-class Mapillary:
+class Mapillary(OpenImagery):
     """Pictures of Mapillary's contributors, 1024 pixels wide."""
 
     name = "mapillary"
@@ -45,7 +45,7 @@ class Mapillary:
     def __init__(self, token: str, *, base_url: str = BASE_URL) -> None:
         self._base_url = base_url.rstrip("/")
         host = urlsplit(base_url).hostname or ""
-        self._http = PoliteClient({host, *PICTURE_HOSTS}, pause_s=PAUSE_S)
+        super().__init__({host, *PICTURE_HOSTS}, pause_s=PAUSE_S)
         self._headers = {"Authorization": f"OAuth {token}"}
 
     def find(self, point: tuple[float, float], radius_m: float) -> list[Found]:
@@ -57,18 +57,6 @@ class Mapillary:
             for row in self._in_box(part)
         }
         return told_pictures(rows.values(), _found)
-
-    def download(self, found: Found, max_bytes: int) -> bytes:
-        """The file of a picture just found."""
-        return self._http.content(found.picture_url, max_bytes=max_bytes)
-
-    def cost(self, n: int) -> float:
-        """Nothing."""
-        return 0.0
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _in_box(self, box: BoxDeg) -> list[dict[str, Any]]:
         asked: Params = {

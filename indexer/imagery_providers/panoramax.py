@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from ...encoders.errors import InvalidOption, NoImagery
 from ...encoders.photo import parse_time
-from ..imagery_http import Params, PoliteClient
-from .provider import Found, Terms, boxes_around, told_pictures
+from ..imagery_http import Params
+from .provider import Found, OpenImagery, Terms, boxes_around, told_pictures
 
 PICTURE_HOSTS = (
     ".panoramax.xyz", "panoramax.ign.fr", "panoramax.openstreetmap.fr", ".panoramax.openstreetmap.fr",
@@ -24,7 +24,7 @@ MAX_PAGES = 20
 EXAMPLE = "https://api.panoramax.xyz"
 
 
-class Panoramax:
+class Panoramax(OpenImagery):
     """Pictures of one Panoramax server, or of all that it knows.
 
     Args:
@@ -48,7 +48,7 @@ class Panoramax:
         host = urlsplit(base_url).hostname
         if not host:
             raise InvalidOption(f"Panoramax is many servers: name one with --base-url, such as {EXAMPLE}")
-        self._http = PoliteClient({host, *PICTURE_HOSTS, *picture_hosts}, pause_s=PAUSE_S)
+        super().__init__({host, *PICTURE_HOSTS, *picture_hosts}, pause_s=PAUSE_S)
 
     def find(self, point: tuple[float, float], radius_m: float) -> list[Found]:
         """The pictures in the box around a circle, page by page."""
@@ -56,18 +56,6 @@ class Panoramax:
         for box in boxes_around(point, radius_m):
             features += self._in_box(",".join(f"{edge:.7f}" for edge in box))
         return told_pictures(features, _found)
-
-    def download(self, found: Found, max_bytes: int) -> bytes:
-        """The file of a picture just found."""
-        return self._http.content(found.picture_url, max_bytes=max_bytes)
-
-    def cost(self, n: int) -> float:
-        """Nothing."""
-        return 0.0
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _in_box(self, bbox: str) -> list[dict[str, Any]]:
         features: list[dict[str, Any]] = []

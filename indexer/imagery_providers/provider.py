@@ -13,6 +13,7 @@ import numpy as np
 from ...encoders.areas import Box
 from ...encoders.errors import InvalidCoordinate
 from ...encoders.sphere import EARTH_RADIUS_KM, as_lonlat
+from ..imagery_http import PoliteClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,30 @@ class Provider(Protocol):
     def close(self) -> None:
         """Close the connections."""
         ...
+
+
+class OpenImagery:
+    """What providers have in common whose pictures cost nothing and lie where `find` said.
+
+    Args:
+        hosts: that may be asked, and that pictures may come from.
+        pause_s: between two requests, seconds.
+    """
+
+    def __init__(self, hosts: Iterable[str], *, pause_s: float) -> None:
+        self._http = PoliteClient(set(hosts), pause_s=pause_s)
+
+    def download(self, found: Found, max_bytes: int) -> bytes:
+        """The file of a picture just found."""
+        return self._http.content(found.picture_url, max_bytes=max_bytes)
+
+    def cost(self, n: int) -> float:
+        """Nothing."""
+        return 0.0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
 
 def told_pictures(
