@@ -41,7 +41,9 @@ def load_backbone(name: str, weights: Path) -> TimmEncoder | OpenClipEncoder:
     return found
 
 
-def walk(n_places: int, *, apart_m: float = 60.0, start: tuple[float, float] = (9.5003, 47.1007)) -> NDArray[np.float64]:
+def walk(
+    n_places: int, *, apart_m: float = 60.0, start: tuple[float, float] = (9.5003, 47.1007)
+) -> NDArray[np.float64]:
     """Places along a way due east, (n, 2) degrees."""
     first = np.broadcast_to(np.array(start), (n_places, 2))
     return destination(first, 90.0, np.arange(n_places) * apart_m / 1000.0)
@@ -52,7 +54,9 @@ def look(place: int, day: int, *, px: int = 64) -> NDArray[np.uint8]:
     own = np.random.default_rng([place, 1])
     that_day = np.random.default_rng([place, day, 2])
     coarse = own.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-    picture = np.asarray(Image.fromarray(coarse).resize((px + 8, px + 8), Image.Resampling.BICUBIC), np.float64)
+    picture = np.asarray(
+        Image.fromarray(coarse).resize((px + 8, px + 8), Image.Resampling.BICUBIC), np.float64
+    )
     left, top = that_day.integers(0, 8, 2)
     light = that_day.uniform(0.6, 1.0)
     noise = that_day.normal(0.0, 6.0, (px, px, 3))
@@ -62,7 +66,9 @@ def look(place: int, day: int, *, px: int = 64) -> NDArray[np.uint8]:
     return seen
 
 
-def write_walks(folder: Path, n_places: int, n_days: int) -> tuple[list[Path], NDArray[np.float64], list[str]]:
+def write_walks(
+    folder: Path, n_places: int, n_days: int
+) -> tuple[list[Path], NDArray[np.float64], list[str]]:
     """Photos of a way walked on several days, up to 8 m apart: files, places, the day of each."""
     files, lonlat, days = [], [], []
     for day in range(n_days):
@@ -74,5 +80,3 @@ def write_walks(folder: Path, n_places: int, n_days: int) -> tuple[list[Path], N
             lonlat.append(at[place])
             days.append(f"day-{day}")
     return files, np.array(lonlat), days
-
-

@@ -221,7 +221,7 @@ class PlaceEncoder:
         if self.whitening is not None:
             found |= {f"whitening.{key}": value for key, value in self.whitening.tensors.items()}
         for key, value in self.features.network.named_parameters():
-            if self.tuned and key.startswith(self.tuned):
+            if key.startswith(self.tuned):
                 found[f"backbone.{key}"] = value
         return {key: value.detach().cpu().contiguous() for key, value in found.items()}
 

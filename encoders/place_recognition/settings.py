@@ -84,7 +84,7 @@ class PlaceRun:
 
     # The optimization: Adam, along half a cosine.
     epochs: int = 10
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.01  # of the aggregation, in shares of a parameter's size
     block_learning_rate: float = 1e-5  # of the backbone's blocks
     held_out_share: float = 0.15  # of the photos, in whole regions, by which the epoch is chosen
     block_deg: float | None = None  # side of these regions; None: by the photos' spread

@@ -19,10 +19,10 @@ class TrainedParts(nn.Module):
             _draw(encoder, run.seed)
         self.aggregator = encoder.aggregator
         self.learned = [one for one in encoder.aggregator.parameters() if one.requires_grad]
-        blocks = [
-            one for name, one in encoder.features.network.named_parameters() if name.startswith(encoder.tuned)
-        ]
-        self.blocks = nn.ParameterList([one.requires_grad_() for one in blocks] if encoder.tuned else [])
+        named = encoder.features.network.named_parameters()
+        self.blocks = nn.ParameterList(
+            one.requires_grad_() for name, one in named if name.startswith(encoder.tuned)
+        )
         self.register_buffer("remembered", torch.full((n_photos, run.n_remembered), -1, dtype=torch.long))
 
 

@@ -59,6 +59,7 @@ class PlaceTrainer:
     """
 
     cache: CachedPhotos
+    optimizer: torch.optim.Optimizer
 
     def __init__(
         self,
@@ -90,13 +91,6 @@ class PlaceTrainer:
         self.encoder.features.to(self.device)
         self.model.to(self.device)
         self.queries = self.relations.queries
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": self.model.learned, "lr_at_start": run.learning_rate},
-                {"params": list(self.model.blocks), "lr_at_start": run.block_learning_rate},
-            ],
-            lr=run.learning_rate,
-        )
         self.progress = Progress()
         self.alpha: float | None = None
         self.initial: dict[str, float] = {}
@@ -125,6 +119,7 @@ class PlaceTrainer:
             count=count,
         )
         self.alpha = fit_vocabulary(self.encoder.aggregator, self.cache, self.split.train, seed=run.seed)
+        self.optimizer = self._optimizer()
         self.initial = self.truth.recall(self.embed(self.split.held_out))
         self.progress.best_score = _score(self.initial)
         self.best = self._state()
@@ -144,12 +139,9 @@ class PlaceTrainer:
     @property
     def n_steps(self) -> int:
         """Steps of the whole run."""
+        whole, rest = divmod(len(self.queries), self.run.refresh)
         size = self._batch_size
-        parts = [
-            len(self.queries[start::1][: self.run.refresh])
-            for start in range(0, len(self.queries), self.run.refresh)
-        ]
-        return self.run.epochs * sum(-(-n // size) for n in parts)
+        return self.run.epochs * (whole * -(-self.run.refresh // size) + -(-rest // size))
 
     @property
     def _batch_size(self) -> int:
@@ -280,8 +272,22 @@ class PlaceTrainer:
         usual = min(USUAL_DIMENSION, max(1, len(self.split.train) * self.run.n_looks // 2))
         return self.run.dimension or min(usual, self.encoder.aggregator.dimension)
 
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Adam. What the aggregation learns moves by shares of its size: NetVLAD's w is 70 times its c."""
+        groups: list[dict[str, Any]] = [
+            {"params": [one], "lr_at_start": self.run.learning_rate * _size_of(one)}
+            for one in self.model.learned
+        ]
+        blocks = list(self.model.blocks)
+        return torch.optim.Adam([*groups, {"params": blocks, "lr_at_start": self.run.block_learning_rate}])
+
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+
+def _size_of(parameter: Tensor) -> float:
+    """Root mean square of a parameter at the start; what starts at zero counts as 0.01."""
+    return max(0.01, float(parameter.detach().square().mean().sqrt()))
 
 
 def _score(recall: dict[str, float]) -> float:

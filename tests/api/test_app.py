@@ -316,7 +316,8 @@ def test_every_error_of_ours_has_a_status_or_is_a_fault_of_the_service() -> None
     faults = {kind.__name__ for kind in below(PlaceprintError) - STATUS.keys()}
     assert faults <= {
         "AnotherRun", "DamagedArchive", "DamagedCheckpoint", "DamagedGallery", "DamagedLedger",
-        "DecoderUnavailable", "ImageryRefused", "InvalidCells", "InvalidGalleryName", "InvalidKeys", "InvalidOption",
+        "DecoderUnavailable", "ImageryRefused", "InvalidCells", "InvalidGalleryName", "InvalidKeys",
+        "InvalidOption",
         "InvalidProbe", "InvalidSettings", "JobFailed",
         "MissingLabels", "MissingOriginals", "NoImagery", "NoMapTiles",
         "PictureTooLarge", "PlaceprintError",
