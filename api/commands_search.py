@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..encoders.errors import InvalidCoordinate
-from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of
+from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of, writable_target
 
 RADIUS_KM = 25.0
 PLACE = "place"  # vectors that `--mode place` compares by default, where a gallery has them
@@ -43,6 +43,10 @@ def search(
         float | None,
         typer.Option(min=0.0, max=1.0, help="With --mode place: look again from this doubt on; 0: always."),
     ] = None,
+    match_map: Annotated[
+        Path | None,
+        typer.Option(help="With --mode place: draw what decided the first answer into this .png."),
+    ] = None,
     weights: WeightsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,8 +59,9 @@ def search(
       placeprint search --text "a red brick church" --gallery trips
       placeprint search photo.jpg --mode place --gallery trips
     """
-    if mode != "place" and (look_again is not None or unsure is not None):
-        raise typer.BadParameter("--look-again and --unsure go with --mode place")
+    if mode != "place" and (look_again, unsure, match_map) != (None, None, None):
+        raise typer.BadParameter("--look-again, --unsure and --match-map go with --mode place")
+    writable_target(match_map, "--match-map", (".png",))
     if mode == "place" and (photo is None or text is not None):
         raise typer.BadParameter("--mode place looks for the place of a photo: give one, and no --text")
     from ..indexer.filters import Filter, parse_moment, parse_where
@@ -79,7 +84,9 @@ def search(
         )
     with Gallery.open(gallery) as opened:
         if mode == "place" and photo is not None:
-            _show_place(opened, photo, using, weights, k, filter, look_again, unsure, as_json=as_json)
+            _show_place(
+                opened, photo, using, weights, k, filter, look_again, unsure, match_map, as_json=as_json
+            )
             return
         if photo is None and text is None:
             found = _by_distance(opened.find(filter), point)[:k]
@@ -120,21 +127,35 @@ def _show_place(
     filter: Any,
     look_again: int | None,
     unsure: float | None,
+    match_map: Path | None,
     *,
     as_json: bool,
 ) -> None:
     """Recognize the place of a photo, by vectors named ``place`` where there are any, and show it."""
-    from ..indexer.recognize import LOOKED_AT, UNSURE, recognize
+    from ..encoders.location_files import write_atomically
+    from ..encoders.photo import open_photo
+    from ..indexer.place_matcher import LocalReader
+    from ..indexer.recognize import LOOKED_AT, UNSURE, explain, recognize
     from ..indexer.store import VECTOR
     from . import console
 
     using = using or (PLACE if PLACE in gallery.named.cards else VECTOR)
+    encoder = _encoder_of(gallery, using, weights)
+    reader = LocalReader(encoder)
     found = recognize(
-        gallery, _encoder_of(gallery, using, weights), photo, using=using, k=k, filter=filter,
+        gallery, encoder, photo, reader=reader, using=using, k=k, filter=filter,
         looked_at=LOOKED_AT if look_again is None else look_again,
         unsure=UNSURE if unsure is None else unsure,
     )  # fmt: skip
     console.show_recognition(found, as_json=as_json)
+    if match_map is not None:
+        from .match_picture import draw_match
+
+        content, match = explain(gallery, reader, photo, found)
+        title = f"{photo.name} and {Path(found.found[0].photo.image).name}"
+        write_atomically(
+            match_map, draw_match(open_photo(photo)[0], open_photo(content)[0], match, title=title)
+        )
     if found.missing:
         console.warn(
             f"{len(found.missing)} photos could not be looked at again: their files are not at hand",

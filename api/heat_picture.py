@@ -165,7 +165,7 @@ def _overlay(
 ) -> None:
     """One photo with its map; coordinates are those of the photo's pixels."""
     width, height = photo.size
-    axes.imshow(_faded(photo), extent=(0, width, height, 0), interpolation="bilinear", aspect="auto")
+    axes.imshow(faded(photo), extent=(0, width, height, 0), interpolation="bilinear", aspect="auto")
     seen = heat.seen
     left, right, top, bottom = seen.left * width, seen.right * width, seen.top * height, seen.bottom * height
     extent = (left, right, bottom, top)
@@ -198,7 +198,7 @@ def _unseen(part: tuple[float, float, float, float]) -> Rectangle:
                      hatch="////", linewidth=0.0)  # fmt: skip
 
 
-def _faded(photo: Image.Image) -> NDArray[np.uint8]:
+def faded(photo: Image.Image) -> NDArray[np.uint8]:
     """The photo without its colors and with less contrast, no larger than it is shown."""
     small = photo.copy()
     small.thumbnail((1400, 1400))

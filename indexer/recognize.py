@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..encoders.errors import InvalidOption, UnreadableImage
 from ..encoders.image import ImageEncoder, embed_images
+from ..encoders.match_map import MatchMap, match_map
 from ..encoders.photo import ImageLike
 from ..encoders.reranking import Score, match_scores
 from .filters import Filter
@@ -117,6 +118,38 @@ def recognize(
     again, missing = _second_look(gallery, reader or LocalReader(encoder), photo, first[:looked_at], score)
     rest = [Recognized(photo=one.photo, similarity=one.similarity) for one in first[looked_at:]]
     return Recognition(found=[*again, *rest][:k], doubt=doubt, looked_again=True, missing=missing)
+
+
+def explain(
+    gallery: Gallery, reader: LocalReader, photo: ImageLike, recognition: Recognition
+) -> tuple[bytes, MatchMap]:
+    """What in a photo and in its first answer made that one the first.
+
+    Args:
+        gallery: that was searched.
+        reader: of local features.
+        photo: the one asked about.
+        recognition: its answers; the others are what the first one is compared with.
+
+    Returns:
+        The file of the first answer, and the map over both.
+
+    Raises:
+        UnreadableImage: there is no answer, or its file is not at hand.
+    """
+    contents = []
+    for number, one in enumerate(recognition.found):
+        try:
+            contents.append(read_original(one.photo.id, gallery.state.keys.get(one.photo.id, ())))
+        except UnreadableImage:
+            if number == 0:
+                raise
+    if not contents:
+        raise UnreadableImage("no photo answers, so there is no match to show")
+    answer, *others = [reader.read(content) for content in contents]
+    asked = reader.read(photo)
+    stacked = torch.stack(others) if others else torch.empty((0, *answer.shape))
+    return contents[0], match_map(asked, answer, stacked, reader.features.grid)
 
 
 def _first_look(

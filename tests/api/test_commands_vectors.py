@@ -71,7 +71,10 @@ def test_from_building_to_forgetting(folder: Path) -> None:
     assert told["looked_again"] and told["missing"] == [] and 0.0 <= told["doubt"] < 0.1
     assert photos[0]["image"].endswith("3.png") and photos[0]["score"] == pytest.approx(1.0, abs=1e-3)
     assert [one["score"] is None for one in photos] == [False, False, True]
-    answer = run(folder, "search", "photos/3.png", *how)
+    answer = run(folder, "search", "photos/3.png", *how, "--match-map", "match.png")
+    with Image.open(folder / "match.png") as picture:
+        assert picture.width == 1080 and not picture.getexif()
+        assert np.ptp(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0).min() > 50
     assert "doubt 0.0" in answer.stdout and "no second look" in answer.stdout
     for words, said in (
         (("--text", "a town", "--mode", "place"), "give one"),
