@@ -521,8 +521,7 @@ class Gallery:
         vector = _unit(embedding, self.fingerprint_of(using).dimension)
         if k < 1:
             raise InvalidFilter(f"k is the number of neighbors wanted, at least 1; got {k}")
-        having = None if using == VECTOR else using
-        condition = translate(filter or Filter(), self._index.store.words, having=having)
+        condition = translate(filter or Filter(), self._index.store.words)
         matches = None if condition is None else self._index.store.count(condition)
         exact = exact or (matches is not None and matches <= EXACT_UP_TO)
         ask = partial(self._index.store.query, vector, k, condition, offset=offset, using=using)

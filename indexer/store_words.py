@@ -28,9 +28,6 @@ class Words(Protocol):
     def is_empty(self, key: str) -> Any:
         """A field is missing."""
 
-    def has_vector(self, name: str) -> Any:
-        """There is a vector of the name."""
-
     def any_of(self, key: str, values: Sequence[Any]) -> Any:
         """A field has one of some values."""
 
@@ -58,7 +55,6 @@ class _EdgeWords:
 
     filter = edge.Filter
     is_empty = edge.IsEmptyCondition
-    has_vector = edge.HasVectorCondition
 
     @staticmethod
     def any_of(key: str, values: Sequence[Any]) -> Any:
@@ -107,9 +103,6 @@ class _ServerWords:
     def is_empty(self, key: str) -> Any:
         return self._models.IsEmptyCondition(is_empty=self._models.PayloadField(key=key))
 
-    def has_vector(self, name: str) -> Any:
-        return self._models.HasVectorCondition(has_vector=name)
-
     def any_of(self, key: str, values: Sequence[Any]) -> Any:
         return self._field(key, match=self._models.MatchAny(any=list(values)))
 
@@ -152,19 +145,11 @@ def server_words(models: Any) -> Words:
     return _ServerWords(models)
 
 
-def translate(filter: Filter, words: Words, *, having: str | None = None) -> Any:
-    """A filter in a store's own words; None when it lets everything through.
-
-    Args:
-        filter: which points.
-        words: of the store.
-        having: only such with a vector of this name; told beside a filter alone, since a search by that
-            vector finds no others anyway.
-    """
+def translate(filter: Filter, words: Words) -> Any:
+    """A filter in a store's own words; None when it lets everything through."""
     if filter.is_empty:
         return None
-    must = [] if having is None else [words.has_vector(having)]
-    must += [_equal(words, key, value) for key, value in filter.where.items()]
+    must = [_equal(words, key, value) for key, value in filter.where.items()]
     must_not: list[Any] = []
     if filter.within is not None:
         must.append(_inside(words, filter.within))

@@ -155,6 +155,21 @@ def test_a_store_that_never_heard_of_a_name_is_made_anew(
         assert len(gallery.nearest(other()[0], 5, using="corner")) == 2 and len(named(gallery)) == N - 5
 
 
+def test_a_store_of_another_kind_of_vectors_is_made_anew(
+    filled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between the card that says bytes, and the store of bytes."""
+    with Gallery.open("trips", settings=filled) as gallery, monkeypatch.context() as patch:
+        patch.setattr(Index, "renew", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            gallery.begin_vectors(replace(CARD, is_quantized=True))
+        before = gallery._index.store
+    made = []
+    monkeypatch.setattr(Index, "_start_anew", lambda self, real=Index._start_anew: made.append(real(self)))
+    with Gallery.open("trips", settings=filled) as gallery:
+        assert len(made) == 1 and gallery._index.store is not before and len(named(gallery)) == N - 5
+
+
 def test_a_ledger_that_came_back_from_earlier_is_noticed(filled: Settings, tmp_path: Path) -> None:
     with Gallery.open("trips", settings=filled) as gallery:
         folder = gallery.folder
