@@ -141,14 +141,15 @@ def _show_place(
 
     using = using or (PLACE if PLACE in gallery.named.cards else VECTOR)
     encoder = _encoder_of(gallery, using, weights)
-    reader = LocalReader(encoder)
+    # Not every encoder has layers that can be read; who does not look again needs none.
+    reader = None if look_again == 0 and match_map is None else LocalReader(encoder)
     found = recognize(
         gallery, encoder, photo, reader=reader, using=using, k=k, filter=filter,
         looked_at=LOOKED_AT if look_again is None else look_again,
         unsure=UNSURE if unsure is None else unsure,
     )  # fmt: skip
     console.show_recognition(found, as_json=as_json)
-    if match_map is not None:
+    if match_map is not None and reader is not None:
         from .match_picture import draw_match
 
         content, match = explain(gallery, reader, photo, found)

@@ -76,6 +76,11 @@ def test_from_building_to_forgetting(folder: Path) -> None:
         assert picture.width == 1080 and not picture.getexif()
         assert np.ptp(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0).min() > 50
     assert "doubt 0.0" in answer.stdout and "no second look" in answer.stdout
+    # The demonstration's encoder has no layers to read, and needs none where nobody looks again.
+    asked = ("search", "photos/3.png", "-g", "trips", "--mode", "place", "--using", "image")
+    assert run(folder, *asked, "--look-again", "0").returncode == 0
+    answer = run(folder, *asked)
+    assert answer.returncode == 1 and "layers cannot be read" in answer.stderr
     for words, said in (
         (("--text", "a town", "--mode", "place"), "give one"),
         (("--unsure", "0.5"), "go with"),
