@@ -80,7 +80,7 @@ def test_from_building_to_forgetting(folder: Path) -> None:
     asked = ("search", "photos/3.png", "-g", "trips", "--mode", "place", "--using", "image")
     assert run(folder, *asked, "--look-again", "0").returncode == 0
     answer = run(folder, *asked)
-    assert answer.returncode == 1 and "layers cannot be read" in answer.stderr
+    assert answer.returncode == 2 and "layers cannot be read" in answer.stderr
     for words, said in (
         (("--text", "a town", "--mode", "place"), "give one"),
         (("--unsure", "0.5"), "go with"),
