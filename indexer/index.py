@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,19 @@ class _Live:
         """Number of the last shard of a named vector that was taken in."""
         return int(self.note.get("named", {}).get(name, {}).get("shards", 0))
 
-    def note_applied(self, ledger: Ledger, number: int, named: NamedVectors) -> None:
-        """Note shards as taken in, once what they brought is on the disk."""
+    def note_applied(self, ledger: Ledger, number: int, named: NamedVectors, last: Mapping[str, int]) -> None:
+        """Note shards as taken in, once what they brought is on the disk.
+
+        Args:
+            ledger: of the photos.
+            number: of its last shard that was taken in; others may have come since.
+            named: vectors by other encoders.
+            last: numbers of the last shards of these, by name.
+        """
         self.store.flush()
         note = {
             "shards": number, "commit": ledger.commit_id(number), "points": self.store.count(None),
-            "named": {name: _noted(name, named) for name in named.cards},
+            "named": {name: _noted(name, named, last_of_name) for name, last_of_name in last.items()},
         }  # fmt: skip
         write_atomically(self.applied, json.dumps(note))
 
@@ -89,20 +96,17 @@ class _Live:
         if set(noted) != set(named.cards):
             return True
         for name, note in noted.items():
-            ledger, now = named.ledgers[name], _noted(name, named)
-            if note["shards"] > now["shards"] or note["commit"] != ledger.commit_id(note["shards"]):
-                return True
-            if note["kind"] != now["kind"]:
+            number = note["shards"]
+            if number > len(named.ledgers[name]) or note != _noted(name, named, number):
                 return True
         return False
 
 
-def _noted(name: str, named: NamedVectors) -> dict[str, Any]:
-    """What tells the present embeddings of a name from those of another time."""
-    ledger, card = named.ledgers[name], named.cards[name]
-    number = len(ledger)
+def _noted(name: str, named: NamedVectors, number: int) -> dict[str, Any]:
+    """What tells the embeddings of a name, up to a shard, from those of another encoder or time."""
+    card = named.cards[name]
     kind = f"{card.fingerprint.id} {'int8' if card.is_quantized else 'float32'}"
-    return {"shards": number, "commit": ledger.commit_id(number), "kind": kind}
+    return {"shards": number, "commit": named.ledgers[name].commit_id(number), "kind": kind}
 
 
 class Index:
@@ -200,7 +204,7 @@ class Index:
             for position, record in rows.items():
                 state.apply(record, position)
             self._apply(self._live, (id for record in records for id in record.touched), rows)
-            self._live.note_applied(self._ledger, number, self._named)
+            self._live.note_applied(self._ledger, number, self._named, self._named.lasts)
 
     def append_named(self, name: str, records: list[Record]) -> None:
         """Commit embeddings to the ledger of a named vector, then to the store."""
@@ -210,7 +214,7 @@ class Index:
             for row, record in enumerate(records):
                 state.apply(record, Position(number, row))
             self._set_named(self._live, name, [record.id for record in records])
-            self._live.note_applied(self._ledger, len(self._ledger), self._named)
+            self._live.note_applied(self._ledger, len(self._ledger), self._named, self._named.lasts)
 
     def read_state_anew(self) -> None:
         """Take the ledgers' rows for what they are now, after some were emptied."""
@@ -324,18 +328,25 @@ class Index:
         return _generation_in_use(self._folder)
 
     def _catch_up(self, live: "_Live") -> None:
-        """Give a store the shards that it misses, and those of named vectors."""
+        """Give a store the shards that it misses, and those of named vectors.
+
+        Shards that others append meanwhile are not noted: the next call takes them in.
+        """
+        lasts = self._named.lasts  # first, so that the photos of these vectors are among the missing
         missing = [number for number in self._ledger.numbers() if number > live.n_applied]
-        behind = [name for name, one in self._named.ledgers.items() if live.n_applied_of(name) < len(one)]
+        behind = [name for name, last in lasts.items() if live.n_applied_of(name) < last]
+        touched: dict[str, None] = {}  # in the order of the shards, each of which is then read once
         if missing:
             rows = (record for number in missing for record in self._ledger.outcomes(number))
-            self._apply(live, (id for record in rows for id in record.touched), {})
+            touched = dict.fromkeys(id for record in rows for id in record.touched)
+            self._apply(live, touched, {})  # with all their vectors
         for name in behind:
-            ledger = self._named.ledgers[name]
-            numbers = [number for number in ledger.numbers() if number > live.n_applied_of(name)]
-            self._set_named(live, name, [row.id for number in numbers for row in ledger.outcomes(number)])
+            ledger, done = self._named.ledgers[name], live.n_applied_of(name)
+            numbers = [number for number in ledger.numbers() if done < number <= lasts[name]]
+            changed = (row.id for number in numbers for row in ledger.outcomes(number))
+            self._set_named(live, name, [id for id in changed if id not in touched])
         if missing or behind:
-            live.note_applied(self._ledger, len(self._ledger), self._named)
+            live.note_applied(self._ledger, max([live.n_applied, *missing]), self._named, lasts)
 
     def _set_named(self, live: "_Live", name: str, ids: list[str]) -> None:
         """Give the photos among some that the store has their vectors of one name."""

@@ -82,6 +82,11 @@ class NamedVectors:
             for name, card in self.cards.items()
         }
 
+    @property
+    def lasts(self) -> dict[str, int]:
+        """Number of the last shard of each name."""
+        return {name: len(ledger) for name, ledger in self.ledgers.items()}
+
     def state(self, name: str) -> State:
         """What the ledger of a name comes to; read on first use, then kept in step by who appends."""
         if name not in self._states:

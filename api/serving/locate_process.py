@@ -27,7 +27,7 @@ MODULE = "placeprint.api.serving.locate_worker"
 MAX_TELLERS = 8
 """So many galleries' fits are held in the process; the one not asked for longest gives way."""
 
-START_S = 180.0
+START_S = 60.0
 
 
 def tell_here(teller: LocationTeller, asked: LocationQuestion) -> dict[str, Any]:

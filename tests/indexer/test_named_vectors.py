@@ -33,6 +33,7 @@ from placeprint.indexer.named_vectors import VectorCard
 from placeprint.indexer.record import photo_id
 from placeprint.indexer.restore import restore
 from placeprint.indexer.settings import Settings
+from placeprint.indexer.store import EdgeStore
 
 N, D = 40, 6
 OTHER = Fingerprint(
@@ -168,6 +169,36 @@ def test_a_store_of_another_kind_of_vectors_is_made_anew(
     monkeypatch.setattr(Index, "_start_anew", lambda self, real=Index._start_anew: made.append(real(self)))
     with Gallery.open("trips", settings=filled) as gallery:
         assert len(made) == 1 and gallery._index.store is not before and len(named(gallery)) == N - 5
+
+
+def test_what_comes_in_while_a_store_is_made_is_in_it(
+    filled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos and vectors that are added after the new store has read the ledgers, before it notes so."""
+    with Gallery.open("trips", settings=filled) as gallery:
+        before, real = named(gallery), Index._apply
+        came = []
+
+        def meanwhile(index: Index, live: object, touched: object, rows: dict[object, object]) -> None:
+            real(index, live, touched, rows)  # type: ignore[arg-type]
+            if not came:
+                came.append("something")
+                gallery.add([record("late", own()[0], lon=1.0, lat=1.0)])
+                gallery.add_vectors("map", [SHA256[N - 1], "sha-late"], other()[[N - 1, 0]])
+
+        monkeypatch.setattr(Index, "_apply", meanwhile)
+        gallery._index.renew()
+        late = {IDS[N - 1], photo_id("sha-late")}
+        assert set(named(gallery, N + 1)) == {*before, *late} and len(gallery) == N + 1
+    with Gallery.open("trips", settings=filled) as gallery:
+        assert set(named(gallery, N + 1)) == {*before, *late} and len(gallery) == N + 1
+
+
+def test_a_new_store_is_given_each_vector_once(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(EdgeStore, "set_vectors", lambda store, name, ids, vectors: given.extend(ids))
+    with Gallery.open("trips", settings=filled, is_rebuilt=True) as gallery:
+        assert len(named(gallery)) == N - 5 and given == []
 
 
 def test_a_ledger_that_came_back_from_earlier_is_noticed(filled: Settings, tmp_path: Path) -> None:
