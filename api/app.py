@@ -24,7 +24,19 @@ from uvicorn.config import LOGGING_CONFIG
 
 from .. import __version__
 from .openapi import described
-from .routes import embed, galleries, geolocate, jobs, maps, operations, photos, places, search
+from .routes import (
+    embed,
+    galleries,
+    geolocate,
+    jobs,
+    maps,
+    operations,
+    photos,
+    places,
+    recognize,
+    regions,
+    search,
+)
 from .routes.page import add_page
 from .serving.callers import Doorkeeper
 from .serving.door import Door
@@ -41,7 +53,9 @@ ROUTES = (
     galleries.routes,
     photos.routes,
     search.routes,
+    recognize.routes,
     geolocate.routes,
+    regions.routes,
     maps.routes,
     places.routes,
     jobs.routes,
@@ -51,6 +65,7 @@ ROUTES = (
 KINDS: dict[str, Kind] = {
     "/search": "search",
     "/places/like": "search",
+    "/recognize": "recognize",
     "/geolocate": "locate",
     "/v1/embed": "embed",
 }

@@ -21,6 +21,7 @@ try:
     from .commands_locate import locate
     from .commands_maps import map, mosaic_app
     from .commands_places import places_app
+    from .commands_regions import predict_region, regions_app
     from .commands_search import search
     from .commands_serve import keys_app, serve
     from .commands_vectors import vectors_app
@@ -50,7 +51,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 
 VERBS = (
-    index, search, locate, serve, evaluate, galleries, delete, optimize, rebuild, backup, restore, embed, map,
+    index, search, locate, predict_region, serve, evaluate, galleries, delete, optimize, rebuild, backup,
+    restore, embed, map,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
@@ -64,6 +66,7 @@ app.add_typer(mosaic_app, name="mosaic")
 app.add_typer(places_app, name="places")
 app.add_typer(imagery_app, name="imagery")
 app.add_typer(vectors_app, name="vectors")
+app.add_typer(regions_app, name="regions")
 
 
 @app.command()

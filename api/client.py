@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -25,13 +26,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..encoders.errors import InvalidGalleryName
 from ..encoders.sphere import as_lonlat
 from .client_gallery import RemoteGallery, is_unreadable
-from .client_images import PhotoLike, as_part, batches, content_of, name_of
+from .client_images import PhotoLike, as_part, batches, content_of, name_of, photos_body
 from .client_jobs import Job, JobFailed
 from .client_transport import ServiceProblem, ServiceUnreachable, Transport
 from .schemas.embeddings import EmbeddingsOut, OpenAIModel, OpenAIModels
 from .schemas.galleries import GALLERY_NAME, GalleriesOut, GalleryOut
 from .schemas.jobs import JobOut, JobsOut
 from .schemas.operations import About
+from .schemas.regions import RegionClassifierOut, RegionClassifiersOut, RegionsOut
 
 __all__ = ["Client", "Job", "JobFailed", "RemoteGallery", "ServiceProblem", "ServiceUnreachable"]
 
@@ -95,6 +97,25 @@ class Client:
     def models(self) -> list[OpenAIModel]:
         """The encoders that are served: those of photos, and that of places."""
         return self._transport.ask(OpenAIModels, "GET", "/v1/models").data
+
+    # --- regions ------------------------------------------------------------------------------
+
+    def regions(self) -> list[RegionClassifierOut]:
+        """The region classifiers that may be asked."""
+        return self._transport.ask(RegionClassifiersOut, "GET", "/v1/regions").classifiers
+
+    def predict_region(
+        self, photo: PhotoLike | Sequence[PhotoLike], classifier: str, *, limit: int = 10
+    ) -> RegionsOut:
+        """Which region a photo was taken in, by its look alone.
+
+        Args:
+            photo: one, or a list of up to 16 that show one place.
+            classifier: one of `regions`, by its name.
+            limit: so many regions.
+        """
+        path = f"/v1/regions/{quote(classifier, safe='')}"
+        return self._transport.ask(RegionsOut, "POST", path, params={"limit": limit}, **photos_body(photo))
 
     # --- embeddings ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A gallery of a service: searching it, locating by it, and its photos."""
+"""A gallery of a service: searching it, and its photos; `client_where` has what locates by it."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ from .client_search import (
     search_of,
 )
 from .client_transport import ServiceProblem, Transport
+from .client_where import AsksWhere
 from .schemas.embeddings import OpenAIAnswer
 from .schemas.galleries import (
     DeletedOut,
@@ -31,13 +32,12 @@ from .schemas.galleries import (
     PhotosOut,
     UpsertOut,
 )
-from .schemas.locations import LocationOut
 from .schemas.maps import H3Out
 from .schemas.places_like import PlacesLikeAnswer
 from .schemas.search import MAX_DEPTH, Neighbor, SearchAnswer, Value
 
 
-class RemoteGallery:
+class RemoteGallery(AsksWhere):
     """A gallery that a service serves; `Client.gallery` gives it.
 
     Every method may raise `ServiceProblem` and `ServiceUnreachable`.
@@ -47,9 +47,9 @@ class RemoteGallery:
     """
 
     def __init__(self, name: str, transport: Transport, max_bytes: Callable[[], int]) -> None:
+        super().__init__(transport, f"/v1/galleries/{quote(name, safe='')}")
         self.name = name
-        self._transport, self._max_bytes = transport, max_bytes
-        self._path = f"/v1/galleries/{quote(name, safe='')}"
+        self._max_bytes = max_bytes
 
     def __repr__(self) -> str:
         return f"<gallery {self.name!r} at {self._transport.url}>"
@@ -107,32 +107,6 @@ class RemoteGallery:
             answer = self._transport.ask(SearchAnswer, "POST", f"{self._path}/search", body=request)
             yield from answer.neighbors
             offset = answer.next_offset
-
-    def locate(
-        self,
-        photo: PhotoLike | Sequence[PhotoLike],
-        *,
-        prior: Literal["gallery", "uniform", "population"] = "gallery",
-        surface: bool = True,
-        n_evidence: int = 8,
-    ) -> LocationOut:
-        """Where a photo was taken, how sure that is, and whether to believe it at all.
-
-        Args:
-            photo: one, or a list of up to 16 that show one place.
-            prior: what counts before the photo is looked at: the gallery's places, area, or people.
-            surface: also tell how probable which cells are.
-            n_evidence: so many of the photos that the answer rests on.
-        """
-        params = {"prior": prior, "surface": json.dumps(surface), "n_evidence": n_evidence}
-        several: list[Any] = list(photo) if isinstance(photo, list | tuple) else [photo]
-        contents = [content_of(one) for one in several]
-        sent: dict[str, Any] = (
-            photo_body(contents[0])
-            if len(contents) == 1
-            else {"files": [as_part(content) for content in contents]}
-        )
-        return self._transport.ask(LocationOut, "POST", f"{self._path}/geolocate", params=params, **sent)
 
     # --- places -------------------------------------------------------------------------------
 

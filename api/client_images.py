@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -63,6 +63,13 @@ def as_base64(content: bytes) -> str:
 def photo_body(content: bytes) -> dict[str, Any]:
     """A photo as it goes alone."""
     return {"content": content, "headers": {"Content-Type": media_type(content)}}
+
+
+def photos_body(photo: PhotoLike | Sequence[PhotoLike]) -> dict[str, Any]:
+    """A request that sends a photo, or several that show one place."""
+    several: list[Any] = list(photo) if isinstance(photo, list | tuple) else [photo]
+    contents = [content_of(one) for one in several]
+    return photo_body(contents[0]) if len(contents) == 1 else {"files": [as_part(one) for one in contents]}
 
 
 def as_part(content: bytes, name: str = "photo") -> tuple[str, tuple[str, bytes, str]]:

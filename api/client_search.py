@@ -1,10 +1,10 @@
 """What a search is made of, as it goes over HTTP: queries, areas, and which photos may answer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,10 @@ from ..encoders.errors import InvalidFilter, InvalidOption
 from ..indexer.filters import parse_where
 from .client_images import PhotoLike, as_base64, content_of
 from .schemas.galleries import PhotoOut
-from .schemas.search import Neighbor, PreferNear, Value
+from .schemas.search import FoundPhoto, PreferNear, Value
 
 QueryLike: TypeAlias = (
-    PhotoLike | PhotoOut | Neighbor | BaseModel | NDArray[np.floating[Any]] | Mapping[str, Any]
+    PhotoLike | PhotoOut | FoundPhoto | BaseModel | NDArray[np.floating[Any]] | Mapping[str, Any]
 )
 """A text (str), a photo (Path, bytes, picture of Pillow's), a photo of the gallery (as it was found), an
 embedding (D,), or a query as it stands in JSON, such as ``{"location": {"lon": 7.4, "lat": 46.9}}``."""
@@ -27,8 +27,8 @@ AreaLike: TypeAlias = Area | Mapping[str, Any]
 """A circle, box or polygon, or GeoJSON."""
 
 
-class Conditions(TypedDict, total=False):
-    """Which photos may answer, and how.
+class FilterConditions(TypedDict, total=False):
+    """Which photos may answer.
 
     Attributes:
         within: area that they must lie in.
@@ -38,9 +38,6 @@ class Conditions(TypedDict, total=False):
         where: fields of their payload: equal to a value, or to one of several.
         is_placed: only photos whose place is known, or only those whose place is not.
         exclude_ids: photos that must not answer.
-        prefer_near: a wish for photos near (lon, lat), or one in detail.
-        fusion: how several queries become one order.
-        min_z_score: leave out photos that stand lower.
     """
 
     within: AreaLike
@@ -50,6 +47,17 @@ class Conditions(TypedDict, total=False):
     where: Mapping[str, Value | list[Value]]
     is_placed: bool
     exclude_ids: Sequence[str]
+
+
+class Conditions(FilterConditions, total=False):
+    """Which photos may answer a search, and how.
+
+    Attributes:
+        prefer_near: a wish for photos near (lon, lat), or one in detail.
+        fusion: how several queries become one order.
+        min_z_score: leave out photos that stand lower.
+    """
+
     prefer_near: tuple[float, float] | PreferNear | Mapping[str, Any]
     fusion: Literal["vectors", "rankings"]
     min_z_score: float
@@ -77,15 +85,28 @@ def queries_of(
 
 
 def search_of(conditions: Conditions) -> dict[str, Any]:
-    """Conditions as JSON, in the shape of a request."""
+    """Conditions as JSON, in the shape of a request.
+
+    Raises:
+        InvalidFilter: there is no condition of such a name.
+    """
     given: dict[str, Any] = {name: value for name, value in conditions.items() if value is not None}
-    if unknown := sorted(given.keys() - Conditions.__annotations__.keys()):
-        raise InvalidFilter(
-            f"there is no condition {unknown[0]!r}; there are {', '.join(Conditions.__annotations__)}"
-        )
+    _check_names(given, Conditions.__annotations__)
     request: dict[str, Any] = {name: given.pop(name) for name in ("fusion", "min_z_score") if name in given}
     if "prefer_near" in given:
         request["prefer_near"] = _wish(given.pop("prefer_near"))
+    told = filter_json(cast(FilterConditions, given))
+    return request | ({"filter": told} if told else {})
+
+
+def filter_json(conditions: FilterConditions) -> dict[str, Any]:
+    """Which photos may answer, as JSON.
+
+    Raises:
+        InvalidFilter: there is no condition of such a name.
+    """
+    given: dict[str, Any] = {name: value for name, value in conditions.items() if value is not None}
+    _check_names(given, FilterConditions.__annotations__)
     for name in ("within", "exclude_within"):
         if name in given:
             given[name] = area_json(given[name])
@@ -96,7 +117,7 @@ def search_of(conditions: Conditions) -> dict[str, Any]:
         given["where"] = dict(given["where"])
     if "exclude_ids" in given:
         given["exclude_ids"] = list(given["exclude_ids"])
-    return request | ({"filter": given} if given else {})
+    return given
 
 
 def area_json(area: AreaLike) -> dict[str, Any]:
@@ -135,11 +156,16 @@ def condition_text(name: str, value: Value | list[Value]) -> str:
     return text
 
 
+def _check_names(given: Collection[str], known: Collection[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidFilter(f"there is no condition {unknown[0]!r}; there are {', '.join(known)}")
+
+
 def _query(one: Any) -> dict[str, Any]:
     match one:
         case str():
             return {"text": one}
-        case PhotoOut() | Neighbor():
+        case PhotoOut() | FoundPhoto():
             return {"photo": one.id}
         case BaseModel():
             return one.model_dump(mode="json", exclude_unset=True)

@@ -9,7 +9,6 @@ from ..encoders.errors import InvalidCoordinate
 from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of, writable_target
 
 RADIUS_KM = 25.0
-PLACE = "place"  # vectors that `--mode place` compares by default, where a gallery has them
 Mode = Literal["alike", "place"]
 EXAMPLES = {"--near": "139.76,35.67", "--box": "139.5,35.5,140.0,35.9"}
 
@@ -65,7 +64,8 @@ def search(
     if mode == "place" and (photo is None or text is not None):
         raise typer.BadParameter("--mode place looks for the place of a photo: give one, and no --text")
     from ..indexer.filters import Filter, parse_moment, parse_where
-    from ..indexer.gallery import Gallery, Neighbor
+    from ..indexer.gallery import Gallery
+    from ..indexer.neighbors import Neighbor
     from ..indexer.store import VECTOR
     from . import console
 
@@ -135,11 +135,10 @@ def _show_place(
     from ..encoders.location_files import write_atomically
     from ..encoders.photo import open_photo
     from ..indexer.place_matcher import LocalReader
-    from ..indexer.recognize import LOOKED_AT, UNSURE, explain, recognize
-    from ..indexer.store import VECTOR
+    from ..indexer.recognize import LOOKED_AT, UNSURE, explain, recognize, vectors_to_compare
     from . import console
 
-    using = using or (PLACE if PLACE in gallery.named.cards else VECTOR)
+    using = vectors_to_compare(gallery.vectors.cards, using)
     encoder = _encoder_of(gallery, using, weights)
     # Not every encoder has layers that can be read; who does not look again needs none.
     reader = None if look_again == 0 and match_map is None else LocalReader(encoder)

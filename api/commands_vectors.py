@@ -7,7 +7,7 @@ import typer
 
 from ..encoders.errors import WeightsUnavailable
 from .exits import PARTLY_FAILED
-from .options import AsJson, GalleryName, WeightsFile
+from .options import AsJson, GalleryName, WeightsFile, encoder_of
 
 if TYPE_CHECKING:  # they load torch and the store, which `--help` must not
     from ..encoders.image import ImageEncoder
@@ -54,7 +54,7 @@ def build(
 
     as_json = as_json or not console.out.is_terminal
     with Gallery.open(gallery) as opened:
-        before = opened.named.cards.get(name)
+        before = opened.vectors.cards.get(name)
         if before is None and encoder is None:
             raise typer.BadParameter(f"gallery {gallery} has no vectors {name!r} yet: say by which --encoder")
         if before is not None:
@@ -62,7 +62,7 @@ def build(
             weights = weights or (None if before.weights is None else Path(before.weights))
         assert encoder is not None
         loaded = _load(encoder, weights)
-        opened.begin_vectors(
+        opened.vectors.begin(
             VectorCard(
                 name=name,
                 fingerprint=loaded.fingerprint,
@@ -78,7 +78,7 @@ def build(
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(
                     f"interrupted; what was embedded is kept. To go on, type the same command again; "
-                    f"{len(opened.lacking(name))} photos are left"
+                    f"{len(opened.vectors.lacking(name))} photos are left"
                 ) from None
         images = [photo.image for photo in opened.get(found.missing)]
         n_photos = len(opened)
@@ -107,8 +107,8 @@ def list_vectors(gallery: GalleryName, as_json: AsJson = False) -> None:
     with Gallery.open(gallery) as opened:
         n_photos = len(opened)
         told = [("image", opened.encoder, opened.fingerprint.dimension, n_photos, False)]
-        for name, card in opened.named.cards.items():
-            n = n_photos - len(opened.lacking(name))
+        for name, card in opened.vectors.cards.items():
+            n = n_photos - len(opened.vectors.lacking(name))
             told.append((name, card.encoder, card.fingerprint.dimension, n, card.is_quantized))
     for name, encoder, dimension, n, is_quantized in told:
         if as_json:
@@ -128,7 +128,7 @@ def remove(name: VectorName, gallery: GalleryName) -> None:
     from ..indexer.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        opened.end_vectors(name)
+        opened.vectors.end(name)
     typer.echo(f"gallery {gallery}: no vectors {name} any more")
 
 
@@ -140,11 +140,17 @@ def encoder_of_vectors(gallery: "Gallery", name: str, weights: Path | None = Non
         WeightsUnavailable: the weights are there no more.
         FingerprintMismatch: these are other weights.
     """
-    gallery.fingerprint_of(name)
-    card = gallery.named.cards[name]
+    card = gallery.vectors.card(name)
     loaded = _load(card.encoder, weights or (None if card.weights is None else Path(card.weights)))
     gallery.check(loaded.fingerprint, using=name)
     return loaded
+
+
+def encoder_using(gallery: "Gallery", using: str, weights: Path | None = None) -> "ImageEncoder":
+    """The encoder of a gallery's own vectors, or of those of a name."""
+    from ..indexer.store import VECTOR
+
+    return encoder_of(gallery, weights) if using == VECTOR else encoder_of_vectors(gallery, using, weights)
 
 
 def _load(encoder: str, weights: Path | None) -> "ImageEncoder":

@@ -20,9 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..encoders.sphere import great_circle_km
-from ..indexer.gallery import Neighbor
 from ..indexer.geolocate import Location
 from ..indexer.ingest import Report
+from ..indexer.neighbors import Neighbor
 from ..indexer.overview import Overview
 from .exits import forget_output
 

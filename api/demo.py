@@ -25,8 +25,9 @@ from ..indexer import ingest
 from ..indexer.evaluate import evaluate_gallery, evaluate_source
 from ..indexer.evaluation_report import Evaluation
 from ..indexer.filters import Filter
-from ..indexer.gallery import Gallery, Neighbor
+from ..indexer.gallery import Gallery
 from ..indexer.locator import MIN_PHOTOS, Locator
+from ..indexer.neighbors import Neighbor
 from ..indexer.settings import Settings
 from ..indexer.sources import list_source
 from . import console, maps, pages

@@ -17,12 +17,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..encoders.heat_map import HeatMap
 from ..encoders.occlusion import N_SIDE
 from ..indexer.geolocate import Location
+from .heat_colors import AGAINST as AGAINST
+from .heat_colors import FOR as FOR
+from .heat_colors import colored as colored
+from .heat_colors import faded
 from .maps import in_words, point_in_words
 
 NOTHING = 0.1
@@ -31,11 +34,7 @@ NOTHING = 0.1
 LEAST_SCALE = 0.5
 """Bits of full color at least, so that a photo that hardly matters does not look like one that does."""
 
-FOR, AGAINST = (0.835, 0.369, 0.0), (0.0, 0.447, 0.698)
-"""Vermilion and blue of the palette of Okabe and Ito (2008), RGB."""
-
 _INK, _FAINT, _PAPER = "#20262b", "#5d686f", "white"
-_OPAQUE = 0.6  # of the strongest value: what matters most must be seen through it
 _DPI, _WIDTH = 150, 7.2  # inches of the picture
 _LONGEST = 3.0  # ratio of sides of what is shown of a strip
 _MOST_COLUMNS = 3
@@ -107,6 +106,7 @@ def draw_heat(
     *,
     title: str = "",
     location: Location | None = None,
+    about: str = "",
 ) -> bytes:
     """Lay heat maps over their photos.
 
@@ -115,6 +115,7 @@ def draw_heat(
         maps: one for each.
         title: name of the photo, or what the photos are together.
         location: the answer that the maps are about; an answer that abstains is not named.
+        about: what they are about, where it is no location.
 
     Returns:
         A PNG.
@@ -139,8 +140,8 @@ def draw_heat(
         _overlay(axes, photo, heat, box, scale)
     line: dict[str, Any] = {"x": 0.02, "va": "top", "parse_math": False}
     figure.text(y=1.0 - 0.16 / total, s=title, fontsize=11, weight="bold", color=_INK, **line)
-    figure.text(y=1.0 - 0.4 / total, s=_about(location), fontsize=7.5, color=_FAINT, **line)
-    _scale_bar(figure, total, scale)
+    figure.text(y=1.0 - 0.4 / total, s=about or _about(location), fontsize=7.5, color=_FAINT, **line)
+    _scale_bar(figure, total, scale, "it" if about else "the place")
     if any(heat.seen != (0.0, 0.0, 1.0, 1.0) for heat in maps):
         note = "hatched: cut off, never seen by the encoder"
         figure.text(0.98, 0.12 / total, note, ha="right", va="bottom", fontsize=7, color=_FAINT)
@@ -150,14 +151,6 @@ def draw_heat(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor=_PAPER)
     return buffer.getvalue()
-
-
-def colored(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """Colors of values: (H, W) -> (H, W, 4), transparent at 0, strongest at `scale` and beyond."""
-    colors = np.empty((*values.shape, 4))
-    colors[..., :3] = np.where(values[..., None] > 0.0, FOR, AGAINST)
-    colors[..., 3] = _OPAQUE * np.clip(np.abs(values) / scale, 0.0, 1.0)
-    return colors
 
 
 def _overlay(
@@ -198,14 +191,6 @@ def _unseen(part: tuple[float, float, float, float]) -> Rectangle:
                      hatch="////", linewidth=0.0)  # fmt: skip
 
 
-def faded(photo: Image.Image) -> NDArray[np.uint8]:
-    """The photo without its colors and with less contrast, no larger than it is shown."""
-    small = photo.copy()
-    small.thumbnail((1400, 1400))
-    gray = np.asarray(small.convert("L"), dtype=np.float64)
-    return np.repeat((40.0 + 0.82 * gray).astype(np.uint8)[..., None], 3, axis=2)
-
-
 def _shown(size: tuple[int, int], heat: HeatMap) -> tuple[float, float, float, float]:
     """What of a photo is shown, in its pixels: all of it, or of a long strip the part around what is seen."""
     width, height = size
@@ -221,7 +206,7 @@ def _shown(size: tuple[int, int], heat: HeatMap) -> tuple[float, float, float, f
     return 0.0, y - half, float(width), y + half
 
 
-def _scale_bar(figure: Figure, total: float, scale: float) -> None:
+def _scale_bar(figure: Figure, total: float, scale: float, answer: str) -> None:
     """Both colors from full to nothing to full, with bits below."""
     bar = figure.add_axes((0.06, 0.5 / total, 0.5, 0.16 / total))
     bar.imshow(
@@ -236,8 +221,8 @@ def _scale_bar(figure: Figure, total: float, scale: float) -> None:
     bar.tick_params(length=2, pad=2)
     for side in bar.spines.values():
         side.set_visible(False)
-    figure.text(0.06, 0.72 / total, "speaks against the place", va="bottom", fontsize=7.5, color=AGAINST)
-    figure.text(0.56, 0.72 / total, "speaks for the place", ha="right", va="bottom", fontsize=7.5, color=FOR)
+    figure.text(0.06, 0.72 / total, f"speaks against {answer}", va="bottom", fontsize=7.5, color=AGAINST)
+    figure.text(0.56, 0.72 / total, f"speaks for {answer}", ha="right", va="bottom", fontsize=7.5, color=FOR)
 
 
 def _about(location: Location | None) -> str:

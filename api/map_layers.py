@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..encoders.places import load_places
 from ..encoders.sphere import wrap_lon
-from ..indexer.gallery import Neighborhood
+from ..indexer.neighbors import Neighborhood
 from ..indexer.surface import Floats
 from .map_tiles import tile_image
 from .map_views import WIDTH_PX, View

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from ..encoders.sphere import great_circle_km, lonlat_of, unit_vectors
-from ..indexer.gallery import Neighborhood
 from ..indexer.geolocate import Location
+from ..indexer.neighbors import Neighborhood
 from ..indexer.surface import Floats
 from . import map_layers
 from .map_surface import surface

@@ -24,8 +24,8 @@ from ..encoders.places import describe
 from ..encoders.sphere import great_circle_km
 from ..indexer.evaluation_report import Evaluation
 from ..indexer.explanation import DecisiveCell
-from ..indexer.gallery import Neighbor, Neighborhood
 from ..indexer.geolocate import REMOTE, Location, NamedShare
+from ..indexer.neighbors import Neighbor, Neighborhood
 from .maps import in_words, percent, point_in_words
 
 LIMITS = (
@@ -114,19 +114,19 @@ def location_page(
             strict=False,
         )
     ]
-    return _template("location.html.jinja").render(
+    return template("location.html.jinja").render(
         title=title,
         location=location,
         answer=in_words(location),
         point=point_in_words(location.lon, location.lat, digits=4),
         near=_place_name((location.lon, location.lat)),
-        photos=[_data_uri(thumbnail(photo, side=side)) for photo in photos],
+        photos=[data_uri(thumbnail(photo, side=side)) for photo in photos],
         heat=None
         if heat is None
-        else {"picture": _data_uri(thumbnail(heat[0], side=_HEAT_SIDE)), "words": heat[1]},
-        near_map=_data_uri(maps.get("near"), "png"),
+        else {"picture": data_uri(thumbnail(heat[0], side=_HEAT_SIDE)), "words": heat[1]},
+        near_map=data_uri(maps.get("near"), "png"),
         # An answer that spans the Earth has the same map twice.
-        world_map=None if maps.get("world") == maps.get("near") else _data_uri(maps.get("world"), "png"),
+        world_map=None if maps.get("world") == maps.get("near") else data_uri(maps.get("world"), "png"),
         radii=[_radius_bar(radius_km, p) for radius_km, p in sorted(location.p_within_km.items())],
         countries=_name_bars(location.countries),
         states=_name_bars(location.states),
@@ -162,15 +162,15 @@ def demo_page(
         title: heading of the page.
         summary: one paragraph on what was done.
     """
-    return _template("demo.html.jinja").render(
+    return template("demo.html.jinja").render(
         title=title,
         summary=summary,
         facts=facts,
-        gallery_map=_data_uri(gallery_map, "png"),
+        gallery_map=data_uri(gallery_map, "png"),
         searches=[_search(example) for example in searches],
         located=[_located(example) for example in located],
         evaluation=evaluation,
-        plot=_data_uri(plot, "png"),
+        plot=data_uri(plot, "png"),
         notes=notes,
     )
 
@@ -215,15 +215,15 @@ def _search(example: SearchExample) -> dict[str, Any]:
         _card(one.photo.image, one.similarity, _lonlat(one.photo.lon, one.photo.lat), picture, None)
         for one, picture in zip(example.neighbors, example.thumbnails, strict=False)
     ]
-    return {"title": example.title, "picture": _data_uri(example.query), "results": cards}
+    return {"title": example.title, "picture": data_uri(example.query), "results": cards}
 
 
 def _located(example: LocateExample) -> dict[str, Any]:
     error_km = None if example.location.abstain else example.error_km
     return {
         "name": example.name,
-        "photo": _data_uri(example.photo),
-        "map": _data_uri(example.map, "png"),
+        "photo": data_uri(example.photo),
+        "map": data_uri(example.map, "png"),
         "answer": in_words(example.location),
         "abstain_reason": example.location.abstain_reason,
         "near": _place_name((example.location.lon, example.location.lat)),
@@ -248,7 +248,7 @@ def _card(
         "similarity": f"{similarity:.2f}",
         "place": "Place unknown" if lonlat is None else _place_name(lonlat),
         "distance": distance,
-        "picture": _data_uri(picture),
+        "picture": data_uri(picture),
     }
 
 
@@ -289,7 +289,8 @@ def _cell_bar(cell: DecisiveCell) -> dict[str, Any]:
     return {"name": before, "percent": percent(cell.probability), "share": cell.probability}
 
 
-def _data_uri(picture: bytes | None, kind: str = "jpeg") -> str | None:
+def data_uri(picture: bytes | None, kind: str = "jpeg") -> str | None:
+    """A picture as an address that holds it; None for none."""
     return None if picture is None else f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
@@ -304,5 +305,6 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page of this folder, by the name of its file; everything put into it is escaped."""
     return _environment().get_template(name)

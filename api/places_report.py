@@ -74,7 +74,7 @@ def show_built(report: PlacesReport, gallery: Gallery, *, as_json: bool) -> None
     console.out.print(f"{report.n_listed:,} places: {told or 'none'}", markup=False, soft_wrap=True)
     console.out.print(f"{report.seconds:.1f} s, {per_s:,.0f} embedded/s", soft_wrap=True)
     if not is_of_places(gallery):
-        n_looked = len(gallery.vector_marks(MAP))
+        n_looked = len(gallery.vectors.marks(MAP))
         console.out.print(
             f"gallery {gallery.name}: a map was looked at for {n_looked:,} of {len(gallery):,} photos",
             markup=False, soft_wrap=True,

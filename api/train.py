@@ -14,6 +14,7 @@ from .train_geocells import geocells
 from .train_map_student import map_student
 from .train_maps import maps
 from .train_place_recognition import place_recognition
+from .train_regions import regions
 
 train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train encoders on your own photos and places."
@@ -23,6 +24,7 @@ train_app.command()(geocells)
 train_app.command()(maps)
 train_app.command("map-student")(map_student)
 train_app.command("place-recognition")(place_recognition)
+train_app.command()(regions)
 
 
 @train_app.command()

@@ -1,6 +1,7 @@
 """``placeprint train place-recognition``: an encoder of places from one's own photos with coordinates."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,17 +38,9 @@ def place_recognition(
     dimension: Annotated[
         int | None, typer.Option(min=1, help="After whitening; 512, or what the photos give.")
     ] = None,
-    loss: Annotated[
-        Literal["multi-similarity", "triplet"], typer.Option(help="triplet is the published one.")
-    ] = "multi-similarity",
     epochs: Annotated[
         int, typer.Option(min=0, help="0: no training, only a vocabulary and whitening of these photos.")
     ] = 10,
-    learning_rate: Annotated[float, typer.Option(help="At its height, in shares of what is learned.")] = 0.01,
-    blocks: Annotated[
-        int, typer.Option(min=0, help="Last blocks of the backbone to train, too; needs a GPU.")
-    ] = 0,
-    looks: Annotated[int, typer.Option(min=1, help="At each photo: the whole, and random parts.")] = 4,
     positive_from_m: Annotated[
         float, typer.Option(min=0.0, help="Nearer is the same photo again; 0: one spot counts, too.")
     ] = 1.0,
@@ -63,6 +56,9 @@ def place_recognition(
     held_out_share: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Of the photos, by regions; chooses the epoch.")
     ] = 0.15,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON of further settings: loss, n_blocks, n_looks, learning_rate, …")
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of the photos, for the card.")] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
@@ -75,6 +71,7 @@ def place_recognition(
 
     Leaves OUT/place-encoder.safetensors, an encoder for everything that takes --encoder, and OUT/card.md.
     With --epochs 0 it makes a vocabulary (VLAD without training, for any backbone) and the whitening.
+    Settings that hardly anybody changes are in run.json of every run, and come from a file with --settings.
 
     Examples:
       placeprint train place-recognition --manifest photos.csv --encoder clip-b16 --out runs/town
@@ -83,15 +80,19 @@ def place_recognition(
     """
     from ..encoders.place_recognition.settings import Nearness, PlaceRun
 
-    run = PlaceRun(
-        layer=layer, size=size, aggregation=aggregation, n_centers=centers, dimension=dimension, loss=loss,
-        epochs=epochs, n_blocks=blocks, n_looks=looks, held_out_share=held_out_share, seed=seed,
-        nearness=Nearness(
+    asked = {
+        "layer": layer, "size": size, "aggregation": aggregation, "n_centers": centers,
+        "dimension": dimension, "epochs": epochs, "held_out_share": held_out_share, "seed": seed,
+        "nearness": Nearness(
             positive_from_m=positive_from_m, positive_to_m=positive_to_m, negative_from_m=negative_from_m,
             other_time=other_time, other_sequence=other_sequence,
         ),
-        learning_rate=learning_rate,
-    )  # fmt: skip
+    }  # fmt: skip
+    further = {} if settings is None else read_settings(settings, without=asked.keys())
+    try:
+        run = PlaceRun.from_dict(asked | further)
+    except TypeError as error:
+        raise InvalidOption(f"--settings {settings}: a value of another kind ({error})") from None
 
     from ..encoders.catalog import DEFAULT, load_encoder
     from ..encoders.image import OpenClipEncoder, TimmEncoder
@@ -114,6 +115,29 @@ def place_recognition(
             tell=lambda message: console.warn(message, as_json=as_json),
         )  # fmt: skip
     _show(report, out, as_json=as_json)
+
+
+def read_settings(path: Path, *, without: Collection[str]) -> dict[str, Any]:
+    """Further settings of a run, from a file of JSON.
+
+    Args:
+        path: of the file.
+        without: settings that have an option of their own.
+
+    Raises:
+        InvalidOption: no such file, no JSON object, or a setting that is an option.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidOption(f"--settings {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InvalidOption(f"--settings {path}: no JSON ({error})") from None
+    if not isinstance(told, dict):
+        raise InvalidOption(f'--settings {path}: give an object, such as {{"n_looks": 1}}')
+    if own := sorted(told.keys() & set(without)):
+        raise InvalidOption(f"--settings {path}: {', '.join(own)} has an option of its own; give that")
+    return told
 
 
 def read_photos(manifest: Path, *, time_column: str = "captured_at") -> "PlacePhotos":

@@ -13,11 +13,12 @@ says; the scripts draw from a square of degrees.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from .csp_sampling import Negatives
-from .errors import InvalidOption, UnknownEncoder
+from .errors import InvalidOption
+from .run_settings import known_settings, preset_of
 
 Objective = Literal["mc", "nce"]
 Parts = Literal["B", "BL", "BD", "BLD"]
@@ -134,10 +135,7 @@ class CspRun:
         Raises:
             InvalidOption: a setting unknown here.
         """
-        unknown = set(settings) - {one.name for one in fields(cls)}
-        if unknown:
-            raise InvalidOption(f"no setting {', '.join(sorted(unknown))} here; made by another version?")
-        return cls(**settings)
+        return cls(**known_settings(cls, settings))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "CspRun":
@@ -146,9 +144,7 @@ class CspRun:
         Raises:
             UnknownEncoder: no preset of that name.
         """
-        if name not in PRESETS:
-            raise UnknownEncoder(f"no preset {name!r} of pre-training; there are {', '.join(PRESETS)}")
-        return replace(PRESETS[name], **changes)
+        return preset_of(PRESETS, name, "pre-training", changes)
 
 
 def _require(is_met: bool, name: str, run: CspRun, expected: str) -> None:

@@ -27,6 +27,11 @@ Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 
 
+def all_cores() -> int:
+    """How many processes decode unless a call says otherwise."""
+    return os.cpu_count() or 1
+
+
 class DecodePool:
     """Worker processes that turn the bytes of files into an encoder's pixels.
 
@@ -47,7 +52,7 @@ class DecodePool:
         limits: UploadLimits | None = None,
         niceness: int = 0,
     ) -> None:
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers or all_cores()
         self._niceness = niceness
         self.limits = limits
         self._preprocessing = preprocessing

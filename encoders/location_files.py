@@ -67,6 +67,24 @@ def write_encoder(
         "dtype": dtype,
         "card": dict(card),
     }
+    write_described(path, state, description, name=name)
+
+
+def write_described(
+    path: Path, state: Mapping[str, Tensor], description: Mapping[str, Any], *, name: str
+) -> None:
+    """Write tensors with a description in the header, whole or not at all; the same is the same bytes.
+
+    Args:
+        path: replaced if it exists.
+        state: tensors by name, on any device; no two share memory.
+        description: JSON, which `read_description` gives back.
+        name: of what is written, for the message.
+
+    Raises:
+        UnwritableFile: the folder is missing, full or not ours to write to.
+        InvalidOption: a value that is no JSON.
+    """
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     try:
         text = json.dumps(description, sort_keys=True, allow_nan=False)
@@ -103,14 +121,7 @@ def read_card(path: Path) -> LocationCard:
     Raises:
         WeightsUnavailable: no such file, damaged, or of another kind; the message says which.
     """
-    description = _description(path)
-    if description.get("format") != FORMAT:
-        raise WeightsUnavailable(f"{path}: holds weights, but not of a location encoder of Placeprint")
-    if description.get("version") != VERSION:
-        raise WeightsUnavailable(
-            f"{path}: written in version {description.get('version')!r} of the format, this Placeprint reads "
-            f"version {VERSION}; update one or the other"
-        )
+    description = read_description(path, FORMAT, VERSION, "a location encoder of Placeprint")
     name, config, dtype, card = (description.get(key) for key in ("name", "config", "dtype", "card"))
     if not (
         isinstance(name, str) and isinstance(config, dict) and isinstance(card, dict) and dtype in DTYPES
@@ -148,10 +159,29 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise WeightsUnavailable(f"{path}: not a safetensors file, or damaged ({error})") from None
 
 
-def _description(path: Path) -> dict[str, Any]:
-    text = read_metadata(path).get("placeprint", "{}")
+def read_description(path: Path, kind: str, version: int, called: str) -> dict[str, Any]:
+    """The description in a file's header, of the kind and version wanted.
+
+    Args:
+        path: what `write_described` wrote.
+        kind: ``format`` of the description.
+        version: ``version`` of the description.
+        called: what such a file is of, in words.
+
+    Raises:
+        WeightsUnavailable: no such file, damaged, or of another kind; the message says which.
+    """
     try:
-        description = json.loads(text)
+        description = json.loads(read_metadata(path).get("placeprint", "{}"))
     except ValueError as error:
         raise WeightsUnavailable(f"{path}: its description is damaged ({error})") from None
-    return description if isinstance(description, dict) else {}
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != kind:
+        holds = "weights alone" if found is None else repr(found)
+        raise WeightsUnavailable(f"{path}: holds {holds}, not the file of {called}")
+    if description.get("version") != version:
+        raise WeightsUnavailable(
+            f"{path}: written in version {description.get('version')!r} of the format, this Placeprint reads "
+            f"version {version}; update one or the other"
+        )
+    return dict(description)

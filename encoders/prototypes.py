@@ -31,7 +31,6 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InvalidOption, WeightsUnavailable
 from .geocell_head import cells_of, unit_rows
 from .geocell_heads.clusters import clusters_in
-from .geocell_heads.head_file import read_description
 from .geocell_heads.looks import look_of
 from .geocell_heads.mixtures import Mixture as Mixture
 from .geocell_heads.mixtures import fit_temperature as fit_temperature
@@ -41,7 +40,7 @@ from .geocell_heads.mixtures import nearest_member as nearest_member
 from .geocell_heads.mixtures import single_winner as single_winner
 from .geocell_heads.partition import Partition, require_cells
 from .geocell_targets import nearest_center_km
-from .location_files import read_tensors, write_atomically
+from .location_files import read_description, read_tensors, write_atomically
 from .sphere import as_lonlat, great_circle_km, lonlat_of, unit_vectors
 
 _Floats = NDArray[np.float64]

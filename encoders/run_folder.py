@@ -11,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .csp_checkpoint import Progress
+import torch
+from torch import Tensor, nn
+
+from .csp_checkpoint import Progress, read_checkpoint
 from .errors import AnotherRun
 from .location_files import write_atomically
 
+CHECKPOINT = "checkpoint.safetensors"
 Show = Callable[[dict[str, Any], int], None]
 
 
@@ -80,6 +84,32 @@ def require_same(out: Path, found: dict[str, Any], identity: dict[str, Any]) -> 
         raise AnotherRun(
             f"{out} holds a run with other settings: {'; '.join(differing)}. Choose another --out"
         )
+
+
+def resumed(
+    out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Bring a model and its optimizer to where the folder's run stood.
+
+    Args:
+        out: the folder.
+        model: of the same settings; changed in place.
+        optimizer: of the same settings; changed in place.
+        identity: of the run that is asked for.
+
+    Returns:
+        Where the run stands and the best state so far; None without a checkpoint, and nothing is changed.
+
+    Raises:
+        AnotherRun: the checkpoint is of another run.
+        DamagedCheckpoint: it cannot be gone on from.
+    """
+    path = out / CHECKPOINT
+    if not path.exists():
+        return None
+    progress, best, found = read_checkpoint(path, model, optimizer)
+    require_same(out, found, identity)
+    return progress, best
 
 
 def train_rounds(

@@ -23,8 +23,8 @@ from .captioning.photos import CaptionPhotos
 from .captioning.report import photo_counts, write_report
 from .captioning.settings import CaptionRun
 from .captioning.trainer import CaptionTrainer
-from .csp_checkpoint import read_checkpoint, write_checkpoint
-from .run_folder import Show, claim, require_same, train_rounds
+from .csp_checkpoint import write_checkpoint
+from .run_folder import CHECKPOINT, Show, claim, resumed, train_rounds
 
 
 def run_captions(
@@ -70,16 +70,17 @@ def run_captions(
     counts = photo_counts(trainer)
     facts = {"block_deg": trainer.block_deg, "regions": int(trainer.region.max()) + 1, "photos": counts}
     claim(out, identity, facts, is_resumed=is_resumed)
-    checkpoint = out / "checkpoint.safetensors"
-    if is_resumed and checkpoint.exists():
-        trainer.progress, trainer.best, found = read_checkpoint(
-            checkpoint, trainer.weights, trainer.optimizer
-        )
-        require_same(out, found, identity)
+    if is_resumed and (found := resumed(out, trainer.weights, trainer.optimizer, identity)):
+        trainer.progress, trainer.best = found
 
     def save() -> None:
         write_checkpoint(
-            checkpoint, trainer.weights, trainer.optimizer, trainer.best, trainer.progress, identity=identity
+            out / CHECKPOINT,
+            trainer.weights,
+            trainer.optimizer,
+            trainer.best,
+            trainer.progress,
+            identity=identity,
         )
 
     # Whoever calls keeps the state of the generator.

@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from .csp_checkpoint import read_checkpoint, write_checkpoint
+from .csp_checkpoint import write_checkpoint
 from .csp_report import write_report
 from .csp_sampling import Pairs
 from .csp_settings import CspRun
 from .csp_trainer import Split, Trainer
-from .run_folder import Show, claim, require_same, train_rounds
+from .run_folder import CHECKPOINT, Show, claim, resumed, train_rounds
 
 
 def run_csp(
@@ -61,12 +61,8 @@ def run_csp(
     claim(out, identity, facts, is_resumed=is_resumed)
     # The seeds of the steps are ours; whoever calls keeps the state of the generator.
     with torch.random.fork_rng(devices=[]):
-        checkpoint = out / "checkpoint.safetensors"
-        if is_resumed and checkpoint.exists():
-            trainer.progress, trainer.best, found = read_checkpoint(
-                checkpoint, trainer.model, trainer.optimizer
-            )
-            require_same(out, found, identity)
+        if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
+            trainer.progress, trainer.best = found
         train_rounds(
             out,
             trainer.progress,
@@ -82,7 +78,7 @@ def run_csp(
 
 def _save(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
     write_checkpoint(
-        out / "checkpoint.safetensors",
+        out / CHECKPOINT,
         trainer.model,
         trainer.optimizer,
         trainer.best,

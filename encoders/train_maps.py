@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .csp_checkpoint import read_checkpoint, write_checkpoint
+from .csp_checkpoint import write_checkpoint
 from .map_learning.crop_source import CropSource
 from .map_learning.geo_targets import PlaceLabels
 from .map_learning.report import write_report
 from .map_learning.settings import MapRun
 from .map_learning.trainer import MapTrainer
 from .mosaics.styles import style_named
-from .run_folder import claim, require_free, require_same, train_rounds
+from .run_folder import CHECKPOINT, claim, require_free, resumed, train_rounds
 
 Show = Callable[[dict[str, Any], int], None]
 
@@ -83,17 +83,20 @@ def run_maps(
     try:
         # The seeds of the steps are ours; whoever calls keeps the state of the generator.
         with torch.random.fork_rng(devices=[]):
-            checkpoint = out / "checkpoint.safetensors"
-            if is_resumed and checkpoint.exists():
-                trainer.progress, _, found = read_checkpoint(checkpoint, trainer.model, trainer.optimizer)
-                require_same(out, found, identity)
+            if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
+                trainer.progress, _ = found
             train_rounds(
                 out,
                 trainer.progress,
                 trainer.run.epochs,
                 trainer.epoch,
                 lambda: write_checkpoint(
-                    checkpoint, trainer.model, trainer.optimizer, {}, trainer.progress, identity=identity
+                    out / CHECKPOINT,
+                    trainer.model,
+                    trainer.optimizer,
+                    {},
+                    trainer.progress,
+                    identity=identity,
                 ),
                 checkpoint_s=checkpoint_s,
                 show=lambda record, epochs: show(record | trainer.timing.figures, epochs),

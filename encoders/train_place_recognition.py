@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from .csp_checkpoint import read_checkpoint, write_checkpoint
+from .csp_checkpoint import write_checkpoint
 from .errors import PlaceprintError
 from .location_files import write_atomically
 from .place_recognition.linter import Finding, lint
@@ -27,7 +27,7 @@ from .place_recognition.photos import PlacePhotos
 from .place_recognition.report import card, figures
 from .place_recognition.settings import PlaceRun
 from .place_recognition.trainer import PlaceTrainer
-from .run_folder import claim, require_free, require_same, train_rounds
+from .run_folder import CHECKPOINT, claim, require_free, resumed, train_rounds
 
 Show = Callable[[dict[str, Any], int], None]
 
@@ -91,19 +91,15 @@ def run_place_recognition(
     claim(out, identity, {"photos": len(photos)}, is_resumed=is_resumed)
     with torch.random.fork_rng(devices=[]):
         trainer.prepare(out / "cache.npy", count)
-        checkpoint = out / "checkpoint.safetensors"
-        if is_resumed and checkpoint.exists():
-            trainer.progress, trainer.best, found = read_checkpoint(
-                checkpoint, trainer.model, trainer.optimizer
-            )
-            require_same(out, found, identity)
+        if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
+            trainer.progress, trainer.best = found
         train_rounds(
             out,
             trainer.progress,
             trainer.n_rounds,
             trainer.round,
             lambda: write_checkpoint(
-                checkpoint,
+                out / CHECKPOINT,
                 trainer.model,
                 trainer.optimizer,
                 trainer.best,

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from .captioning.photos import PhotoSource
 from .catalog import load_encoder
-from .csp_checkpoint import read_checkpoint, write_checkpoint
+from .csp_checkpoint import write_checkpoint
 from .csp_sampling import Pairs
 from .demonstration import DemonstrationNet
 from .errors import PlaceprintError
@@ -44,7 +44,7 @@ from .geocell_heads.tuning_report import compared, photo_scores, verdict
 from .image import ImageEncoder
 from .location_files import write_atomically
 from .prototypes import Kind
-from .run_folder import Show, claim, require_same, train_rounds
+from .run_folder import CHECKPOINT, Show, claim, resumed, train_rounds
 from .train_geocells import answered, best_fit, counts_of, report_of, write_results
 
 ENCODER_FILE = "encoder.safetensors"
@@ -170,14 +170,12 @@ def _train(
     tuner: Tuner, out: Path, identity: dict[str, Any], *, is_resumed: bool, checkpoint_s: float, show: Show
 ) -> None:
     """Train to the end, from the checkpoint where there is one; encoder and head end as they were best."""
-    checkpoint = out / "checkpoint.safetensors"
-    if is_resumed and checkpoint.exists():
-        tuner.progress, tuner.best, found = read_checkpoint(checkpoint, tuner.learned, tuner.optimizer)
-        require_same(out, found, identity)
+    if is_resumed and (found := resumed(out, tuner.learned, tuner.optimizer, identity)):
+        tuner.progress, tuner.best = found
 
     def save() -> None:
         write_checkpoint(
-            checkpoint, tuner.learned, tuner.optimizer, tuner.best, tuner.progress, identity=identity
+            out / CHECKPOINT, tuner.learned, tuner.optimizer, tuner.best, tuner.progress, identity=identity
         )
 
     # Whoever calls keeps the state of the generator.

@@ -1,4 +1,4 @@
-"""Small files replaced as a whole, and folders that keep their entries when the power goes."""
+"""Small files read, and replaced as a whole, and folders that keep their entries when the power goes."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,14 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def read_or(path: Path, default: str) -> str:
+    """What a small file says; a default where there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return default
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..encoders.errors import DamagedGallery
 from .durable import sync_folder, write_atomically
 from .gallery_files import FITTED
+from .index import Index
 from .ledger import Ledger
 from .named_vectors import NamedVectors
 
@@ -19,7 +20,7 @@ NOTE = "erasing.json"
 
 
 class Erasing:
-    """The note in a gallery's folder.
+    """The erasing of photos from a gallery, with its note in the gallery's folder.
 
     Args:
         folder: of the gallery.
@@ -48,7 +49,36 @@ class Erasing:
                 "`placeprint rebuild`, and erase them again"
             ) from None
 
-    def begin(self, ids: Iterable[str], until: int) -> None:
+    def begin(self, index: Index, ids: Iterable[str]) -> int:
+        """The first and short part: on return nobody finds the photos, and the ledgers hold them no more.
+
+        Args:
+            index: of the gallery.
+            ids: of photos; unknown ones are passed over.
+
+        Returns:
+            How many were known.
+        """
+        with index.writing:
+            known = {id for id in ids if index.state.knows(id)}
+            is_any_live = any(index.state.keys.get(id) for id in known)
+            self.note(known, len(self._ledger) + is_any_live)  # the shard that deletes them
+            index.delete(known)
+            if self.empty():
+                index.read_state_anew()
+            return len(known)
+
+    def finish(self, index: Index) -> None:
+        """The long part: take what was erased out of the store's files too, while questions go on."""
+        begun = self.begun
+        if not begun:
+            return
+        is_gone = index.renew()
+        with index.writing:
+            if is_gone and self.begun == begun:  # else more was begun since, and is not done
+                self.end()
+
+    def note(self, ids: Iterable[str], until: int) -> None:
         """Note photos, up to a shard of the ledger; when this returns the note is on the disk."""
         if noted := self.begun | dict.fromkeys(ids, until):
             write_atomically(self._path, json.dumps(noted))

@@ -10,14 +10,11 @@ copy of the store. Writing goes to the ledger first, then to the store, then the
 is noted as applied; whoever opens the gallery next applies what is missing.
 """
 
-import json
-import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,49 +23,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..encoders.errors import (
-    FingerprintMismatch,
-    InvalidCoordinate,
-    InvalidFilter,
-    PlaceprintError,
-    ReadOnlyGallery,
-    UnknownGallery,
-    UnknownVector,
-)
+from ..encoders.errors import FingerprintMismatch, InvalidFilter, PlaceprintError, ReadOnlyGallery
 from ..encoders.fingerprint import Fingerprint
-from ..encoders.sphere import as_lonlat
+from .admission import admitted, unit_vector
 from .durable import write_atomically
 from .erasing import Erasing
 from .filters import Filter
-from .gallery_files import COUNTS, FORMAT, gallery_folder, read_config, read_counts
-from .gallery_files import gallery_names as gallery_names
+from .gallery_files import (
+    CONFIG,
+    existing_folder,
+    gallery_folder,
+    is_writable,
+    keep_counts,
+    new_config,
+    read_config,
+    read_counts,
+    server_of,
+    write_config,
+)
 from .index import Index
-from .ledger import Ledger, iterate_rows
+from .ledger import Ledger
 from .lock import GalleryLock
-from .named_vectors import NamedVectors, VectorCard
+from .named_vectors import NamedVectors
+from .neighbors import Neighbor, Neighborhood
+from .photo_vectors import PhotoVectors
 from .photos import Photo, photo_of
 from .record import Record
 from .settings import Settings
-from .state import Entry, State
-from .store import EXACT_UP_TO, VECTOR
+from .state import State
+from .store import VECTOR, find_nearest
 from .store_words import GROUP, translate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbor:
-    """One answer of a search."""
-
-    photo: Photo
-    similarity: float  # cosine; higher is nearer; 0 where nothing was compared
-
-
-@dataclass(frozen=True)
-class Neighborhood:
-    """The placed neighbors of one query, most similar first, as arrays."""
-
-    similarity: NDArray[np.float64]  # (K,)
-    lonlat: NDArray[np.float64]  # (K, 2)
-    photos: list[Photo]
 
 
 class Gallery:
@@ -77,17 +61,15 @@ class Gallery:
     def __init__(self, folder: Path, settings: Settings, *, is_rebuilt: bool = False) -> None:
         self.folder = folder
         self.name = folder.name
-        self._settings = settings
         self.is_read_only = not is_writable(folder)
         self._lock = GalleryLock(
             folder / "lock", timeout_s=settings.lock_timeout_s, is_shared=self.is_read_only
         )
-        config = read_config(folder / "gallery.json")
+        config = read_config(folder / CONFIG)
         self.fingerprint = Fingerprint(**config["fingerprint"])
         self.encoder: str = config["encoder"]
         self.weights: str | None = config["weights"]
         self.url: str | None = config["qdrant_url"]
-        self._collection: str = config["collection"]
         if is_rebuilt:
             self._require_writable()
         self._lock.acquire()
@@ -98,20 +80,23 @@ class Gallery:
                 dimension=self.fingerprint.dimension,
                 is_read_only=self.is_read_only,
             )
-            self.named = NamedVectors(folder, is_read_only=self.is_read_only)
-            self._erasing = Erasing(folder, self.ledger, self.named)
+            named = NamedVectors(folder, is_read_only=self.is_read_only)
+            self._erasing = Erasing(folder, self.ledger, named)
             is_erasing = not self.is_read_only and self._erasing.empty()
             self._index = Index(
                 folder,
                 self.ledger,
                 self.fingerprint.dimension,
-                self.named,
-                server=self._server(),
+                named,
+                server=server_of(config, settings),
                 is_fresh=is_rebuilt or is_erasing,
                 is_read_only=self.is_read_only,
             )
             if is_erasing:
                 self._erasing.end()
+            self.vectors = PhotoVectors(
+                self.name, self.fingerprint, named, self._index, require_writable=self._require_writable
+            )
         except BaseException:
             self._lock.release()
             raise
@@ -142,19 +127,11 @@ class Gallery:
         """
         settings = settings or Settings()
         folder = gallery_folder(name, settings)
-        if (folder / "gallery.json").exists():
+        if (folder / CONFIG).exists():
             raise PlaceprintError(f"gallery {name!r} exists already in {folder}")
         folder.mkdir(parents=True, exist_ok=True)
-        config: dict[str, Any] = {
-            "format": FORMAT,
-            "fingerprint": asdict(fingerprint),
-            "encoder": encoder or fingerprint.name,
-            "weights": None if weights is None else str(Path(weights).resolve()),
-            "qdrant_url": settings.qdrant_url,
-            # Of its own: two people may both call a gallery trips on one server.
-            "collection": f"{name}-{uuid.uuid4().hex[:8]}",
-        }
-        write_atomically(folder / "gallery.json", json.dumps(config, indent=1))
+        config = new_config(name, fingerprint, encoder=encoder, weights=weights, url=settings.qdrant_url)
+        write_config(folder / CONFIG, config)
         return cls(folder, settings)
 
     @classmethod
@@ -180,14 +157,7 @@ class Gallery:
             GalleryLocked: another process holds it.
         """
         settings = settings or Settings()
-        folder = gallery_folder(name, settings)
-        if not (folder / "gallery.json").exists():
-            known = ", ".join(gallery_names(settings)) or "none yet"
-            raise UnknownGallery(
-                f"no gallery {name!r} in {folder.parent} (there: {known}); "
-                f"make it with: placeprint index FOLDER --gallery {name}"
-            )
-        gallery = cls(folder, settings, is_rebuilt=is_rebuilt)
+        gallery = cls(existing_folder(name, settings), settings, is_rebuilt=is_rebuilt)
         if fingerprint is not None:
             try:
                 gallery.check(fingerprint)
@@ -211,7 +181,7 @@ class Gallery:
         An open one notes where the weights of its encoder are now.
         """
         settings = settings or Settings()
-        if (gallery_folder(name, settings) / "gallery.json").exists():
+        if (gallery_folder(name, settings) / CONFIG).exists():
             gallery = cls.open(name, fingerprint=fingerprint, settings=settings)
             try:
                 gallery._require_writable()
@@ -254,40 +224,15 @@ class Gallery:
             FingerprintMismatch: it is another, or has other weights or preprocessing.
             UnknownVector: there are no vectors of that name.
         """
-        ours = self.fingerprint_of(using)
-        if fingerprint.id != ours.id and using != VECTOR:
-            raise FingerprintMismatch(
-                f"the vectors {using!r} of gallery {self.name!r} are by encoder {ours.name} ({ours.id}), not "
-                f"by {fingerprint.name} ({fingerprint.id}): their embeddings cannot be compared. Use that "
-                f"encoder, or have them made anew"
-            )
-        if fingerprint.id != ours.id:
-            raise FingerprintMismatch(
-                f"gallery {self.name!r} was built by encoder {ours.name} ({ours.id}), not by "
-                f"{fingerprint.name} ({fingerprint.id}): their embeddings cannot be compared. Use "
-                f"--encoder {ours.name!r} with the same weights, or index into another gallery"
-            )
-
-    def fingerprint_of(self, using: str) -> Fingerprint:
-        """The encoder of the gallery's own vectors, ``image``, or of the named ones.
-
-        Raises:
-            UnknownVector: there are no vectors of that name.
-        """
-        if using == VECTOR:
-            return self.fingerprint
-        if using not in self.named.cards:
-            known = ", ".join([VECTOR, *self.named.cards])
-            raise UnknownVector(f"gallery {self.name!r} has no vectors {using!r}; there are {known}")
-        return self.named.cards[using].fingerprint
+        self.vectors.check(fingerprint, using)
 
     def remember_weights(self, path: str | Path) -> None:
         """Note where the file of the encoder's weights is now; the next search finds it there."""
         self._require_writable()
         weights = str(Path(path).resolve())
         if weights != self.weights:
-            config = read_config(self.folder / "gallery.json") | {"weights": weights}
-            write_atomically(self.folder / "gallery.json", json.dumps(config, indent=1))
+            config = read_config(self.folder / CONFIG) | {"weights": weights}
+            write_config(self.folder / CONFIG, config)
             self.weights = weights
 
     def close(self) -> None:
@@ -321,7 +266,8 @@ class Gallery:
             return
         with self._index.writing:
             entries = self._index.state.entries
-            self._index.append([self._checked(record, entries.get(record.key)) for record in records])
+            dimension = self.fingerprint.dimension
+            self._index.append([admitted(one, entries.get(one.key), dimension=dimension) for one in records])
 
     def delete(self, ids: Iterable[str], *, is_erased: bool = False) -> int:
         """Take photos out of the gallery; unknown ids do nothing. The files stay where they are.
@@ -340,11 +286,12 @@ class Gallery:
         Returns:
             How many photos were taken out, or with `is_erased` how many were known.
         """
-        if not is_erased:
-            return self._delete(set(ids))
-        n_known = self.begin_erasing(ids)
-        self.finish_erasing()
-        return n_known
+        if is_erased:
+            n_known = self.begin_erasing(ids)
+            self.finish_erasing()
+            return n_known
+        self._require_writable()
+        return self._index.delete(set(ids))
 
     def begin_erasing(self, ids: Iterable[str]) -> int:
         """The first and short part of `delete` with `is_erased`: on return nobody finds the photos.
@@ -352,137 +299,16 @@ class Gallery:
         The store's files still hold them until `finish_erasing`, for which no write has to wait.
         """
         self._require_writable()
-        with self._index.writing:
-            known = {id for id in ids if self.knows(id)}
-            is_any_live = any(self.state.keys.get(id) for id in known)
-            self._erasing.begin(known, len(self.ledger) + is_any_live)  # the shard that deletes them
-            self._delete(known)
-            if self._erasing.empty():
-                self._index.read_state_anew()
-            return len(known)
+        return self._erasing.begin(self._index, ids)
 
     def finish_erasing(self) -> None:
         """Take what was erased out of the store's files too. Questions and writes go on meanwhile."""
         self._require_writable()
-        begun = self._erasing.begun
-        if not begun:
-            return
-        is_gone = self._index.renew()
-        with self._index.writing:
-            if is_gone and self._erasing.begun == begun:  # else more was begun since, and is not done
-                self._erasing.end()
-
-    def _delete(self, ids: Collection[str]) -> int:
-        self._require_writable()
-        with self._index.writing:
-            state = self._index.state
-            live = [id for id in ids if self.knows(id) and state.keys.get(id)]
-            self.add(
-                [
-                    Record(
-                        key=key, status="deleted", sha256=entry.sha256, source=entry.source,
-                        size_bytes=entry.size_bytes, mtime_ns=entry.mtime_ns,
-                    )
-                    for id in live
-                    for key in state.keys[id]
-                    for entry in [state.entries[key]]
-                ]
-            )  # fmt: skip
-            return len(live)
-
-    def begin_vectors(self, card: VectorCard) -> None:
-        """Make room for what another encoder says of the photos, under a name; or note its card anew.
-
-        The vector store is made anew where its shape changes, while questions go on.
-
-        Raises:
-            FingerprintMismatch: there are vectors of that name by another encoder.
-            InvalidOption: a name that cannot be.
-        """
-        self._require_writable()
-        with self._index.writing:
-            before = self.named.cards.get(card.name)
-            if before is not None:
-                self.check(card.fingerprint, using=card.name)
-            self.named.keep(card)
-        if before is None or before.is_quantized != card.is_quantized:
-            self._index.renew()
-
-    def add_vectors(
-        self, name: str, sha256s: Sequence[str], embeddings: ArrayLike, *, said: Sequence[str] = ()
-    ) -> None:
-        """Commit what another encoder says of photos. On return it is durable and found.
-
-        Args:
-            name: of the vectors, as `begin_vectors` was told.
-            sha256s: of the photos' bytes; they may be known or not.
-            embeddings: (n, D), of any length but 0.
-            said: for each, a mark of what the encoder looked at, by which `vector_marks` tells that it
-                has changed; none by default.
-
-        Raises:
-            UnknownVector: there are no vectors of that name.
-            ValueError: an embedding of another dimension, not finite, or zero.
-        """
-        self._require_writable()
-        dimension = self.fingerprint_of(name).dimension
-        rows = [
-            Record(key=sha256, status="embedded", sha256=sha256, said=mark, embedding=_unit(one, dimension))
-            for sha256, mark, one in zip(
-                sha256s, said or [""] * len(sha256s), np.asarray(embeddings), strict=True
-            )
-        ]
-        if rows:
-            self._index.append_named(name, rows)
-
-    def take_vectors(self, name: str, sha256s: Iterable[str]) -> None:
-        """Take the vectors of a name away from photos; the photos stay.
-
-        Raises:
-            UnknownVector: there are no vectors of that name.
-        """
-        self._require_writable()
-        self.fingerprint_of(name)
-        known = self.named.state(name).entries
-        rows = [Record(key=sha256, status="removed", sha256=sha256) for sha256 in sha256s if sha256 in known]
-        if rows:
-            self._index.append_named(name, rows)
-
-    def vector_marks(self, name: str) -> dict[str, str]:
-        """What was told with the vectors of a name, by the hash of each photo that has one.
-
-        Raises:
-            UnknownVector: there are no vectors of that name.
-        """
-        self.fingerprint_of(name)
-        return {key: entry.said for key, entry in self.named.state(name).entries.items() if entry.is_live}
-
-    def lacking(self, name: str) -> list[str]:
-        """Ids of the photos in the gallery that have no vector of a name.
-
-        Raises:
-            UnknownVector: there are no vectors of that name.
-        """
-        self.fingerprint_of(name)
-        known = self.named.state(name).keys
-        return [id for id in self.state.live if id in self.state.embedded_at and not known.get(id)]
-
-    def end_vectors(self, name: str) -> None:
-        """Forget the vectors of a name.
-
-        Raises:
-            UnknownVector: there are none.
-        """
-        self._require_writable()
-        self.fingerprint_of(name)
-        with self._index.writing:
-            self.named.remove(name)
-        self._index.renew()
+        self._erasing.finish(self._index)
 
     def knows(self, id: str) -> bool:
         """Whether a photo is in the gallery, or was."""
-        state = self._index.state
-        return bool(state.keys.get(id)) or id in state.embedded_at or id in state.deleted
+        return self.state.knows(id)
 
     @property
     def state(self) -> State:
@@ -518,16 +344,11 @@ class Gallery:
         Raises:
             UnknownVector: there are no vectors of that name.
         """
-        vector = _unit(embedding, self.fingerprint_of(using).dimension)
+        vector = unit_vector(embedding, self.vectors.fingerprint(using).dimension)
         if k < 1:
             raise InvalidFilter(f"k is the number of neighbors wanted, at least 1; got {k}")
         condition = translate(filter or Filter(), self._index.store.words)
-        matches = None if condition is None else self._index.store.count(condition)
-        exact = exact or (matches is not None and matches <= EXACT_UP_TO)
-        ask = partial(self._index.store.query, vector, k, condition, offset=offset, using=using)
-        found = ask(exact=exact)
-        if matches is not None and len(found) < min(k, matches - offset) and not exact:
-            found = ask(exact=True)
+        found = find_nearest(self._index.store, vector, k, condition, exact=exact, offset=offset, using=using)
         return [Neighbor(photo=photo_of(point), similarity=point.similarity) for point in found]
 
     def locate_neighbors(
@@ -535,12 +356,7 @@ class Gallery:
     ) -> Neighborhood:
         """The k most similar photos of known place, as the geolocation needs them."""
         placed = replace(filter or Filter(), is_placed=True)
-        neighbors = self.nearest(embedding, k, filter=placed)
-        return Neighborhood(
-            np.array([neighbor.similarity for neighbor in neighbors]),
-            np.array([[neighbor.photo.lon, neighbor.photo.lat] for neighbor in neighbors]).reshape(-1, 2),
-            [neighbor.photo for neighbor in neighbors],
-        )
+        return Neighborhood.of(self.nearest(embedding, k, filter=placed))
 
     def find(
         self, filter: Filter | None = None, *, limit: int = 1_000_000_000, after: str | None = None
@@ -579,20 +395,15 @@ class Gallery:
             KeyError: for an id that was never in the gallery, or has no vector of that name.
             UnknownVector: there are no vectors of that name.
         """
-        dimension = self.fingerprint_of(using).dimension
-        is_own = using == VECTOR
-        embedded_at = self.state.embedded_at if is_own else self.named.state(using).embedded_at
-        places = [embedded_at[id] for id in ids]
-        rows = iterate_rows(self.ledger if is_own else self.named.ledgers[using], places)
-        vectors = [rows[place].embedding for place in places]
-        return np.array(vectors, np.float32).reshape(len(places), dimension)
+        if using != VECTOR:
+            return self.vectors.embeddings(using, ids)
+        return self.ledger.embeddings([self.state.embedded_at[id] for id in ids])
 
     def sample(self, n: int, *, using: str = VECTOR) -> NDArray[np.float32]:
         """The embeddings of at most n photos: (S, D), unit length. Always the same ones."""
         ids = [photo.id for photo in self.find(limit=n)]
         if using != VECTOR:
-            known = self.named.state(using).keys
-            return self.embeddings([id for id in ids if known.get(id)], using=using)
+            return self.vectors.embeddings(using, self.vectors.having(using, ids))
         found = self._index.store.retrieve(ids, with_vectors=True)
         vectors = [point.vector for point in found if point.vector is not None]
         return np.array(vectors, np.float32).reshape(len(vectors), self.fingerprint.dimension)
@@ -619,57 +430,12 @@ class Gallery:
 
     def _keep_counts(self) -> None:
         kept = read_counts(self.folder)
-        if kept is None or kept["ledger"] != self.ledger.version:
-            counts = {"photos": len(self), "placed": self.count(Filter(is_placed=True))}
-            self.keep(COUNTS, json.dumps({"ledger": self.ledger.version, **counts}))
+        if not self.is_read_only and (kept is None or kept["ledger"] != self.ledger.version):
+            placed = self.count(Filter(is_placed=True))
+            keep_counts(self.folder, ledger=self.ledger.version, photos=len(self), placed=placed)
 
     def _require_writable(self) -> None:
         if self.is_read_only:
             raise ReadOnlyGallery(
                 f"gallery {self.name!r} may be searched but not changed: {self.folder} is not writable here"
             )
-
-    def _checked(self, record: Record, before: Entry | None) -> Record:
-        """A record fit for the ledger: on Earth, of unit length, and telling what it replaces."""
-        if (record.lon is None) != (record.lat is None):
-            raise InvalidCoordinate(f"{record.key}: lon and lat must be given together")
-        if record.lon is not None and record.lat is not None:
-            lon, lat = as_lonlat([record.lon, record.lat]).tolist()
-            record = replace(record, lon=lon, lat=lat)
-        if record.status == "embedded":
-            record = replace(record, embedding=_unit(record.embedding, self.fingerprint.dimension))
-        try:
-            told = json.dumps(json.loads(record.payload), allow_nan=False, ensure_ascii=False)
-            (told + record.key).encode()
-        except ValueError as error:
-            raise InvalidFilter(f"{record.key!r}: its name or payload cannot be stored ({error})") from None
-        if before is not None and before.sha256 != record.sha256:
-            record = replace(record, replaces=before.sha256)
-        return record
-
-    def _server(self) -> dict[str, Any] | None:
-        if self.url is None:
-            return None
-        key = self._settings.qdrant_api_key
-        return {
-            "url": self.url,
-            "collection": self._collection,
-            "api_key": key.get_secret_value() if key else None,
-        }  # fmt: skip
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether all that a gallery writes may be written."""
-    parts = [folder, folder / "lock", folder / "ledger", folder / "index", folder / "vectors"]
-    return all(os.access(part, os.W_OK) for part in parts if part.exists())
-
-
-def _unit(embedding: ArrayLike | None, dimension: int) -> NDArray[np.float32]:
-    vector = np.asarray(embedding, np.float32)
-    if vector.shape != (dimension,):
-        raise ValueError(f"an embedding of shape {vector.shape}: the gallery holds ({dimension},)")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if not np.isfinite(length) or length == 0.0:
-        raise ValueError("an embedding that is zero or not finite has no direction")
-    # Encoders give unit vectors; only others are divided, so that theirs keep all their bits.
-    return vector if abs(length - 1.0) < 1e-5 else (vector / length).astype(np.float32)

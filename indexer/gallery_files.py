@@ -1,15 +1,21 @@
 """Where galleries live, what they may be called, and what each says of itself in ``gallery.json``."""
 
 import json
+import os
 import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..encoders.errors import DamagedGallery, InvalidGalleryName, PlaceprintError
+from ..encoders.errors import DamagedGallery, InvalidGalleryName, PlaceprintError, UnknownGallery
 from ..encoders.fingerprint import Fingerprint
+from .durable import write_atomically
 from .settings import Settings
 
 FORMAT = 1
+CONFIG = "gallery.json"
 COUNTS = "counts.json"
 CALIBRATION, EVIDENCE = "calibration.json", "evidence.safetensors"
 FITTED = (CALIBRATION, EVIDENCE)
@@ -26,8 +32,48 @@ def gallery_names(settings: Settings | None = None) -> list[str]:
 
 def gallery_config(name: str, settings: Settings | None = None) -> dict[str, Any] | None:
     """What ``gallery.json`` says of a gallery, without opening it; None when there is none."""
-    path = gallery_folder(name, settings or Settings()) / "gallery.json"
+    path = gallery_folder(name, settings or Settings()) / CONFIG
     return read_config(path) if path.exists() else None
+
+
+def existing_folder(name: str, settings: Settings) -> Path:
+    """Where a gallery lives.
+
+    Raises:
+        InvalidGalleryName: no gallery can have that name.
+        UnknownGallery: there is none of that name.
+    """
+    folder = gallery_folder(name, settings)
+    if not (folder / CONFIG).exists():
+        known = ", ".join(gallery_names(settings)) or "none yet"
+        raise UnknownGallery(
+            f"no gallery {name!r} in {folder.parent} (there: {known}); "
+            f"make it with: placeprint index FOLDER --gallery {name}"
+        )
+    return folder
+
+
+def new_config(
+    name: str, fingerprint: Fingerprint, *, encoder: str | None, weights: str | Path | None, url: str | None
+) -> dict[str, Any]:
+    """What ``gallery.json`` says of a new gallery.
+
+    Args:
+        name: of the gallery.
+        fingerprint: of its encoder.
+        encoder: what loads it again; the fingerprint's name by default.
+        weights: local file of its weights, if it came from one.
+        url: of the Qdrant server; None for a store in the gallery's folder.
+    """
+    return {
+        "format": FORMAT,
+        "fingerprint": asdict(fingerprint),
+        "encoder": encoder or fingerprint.name,
+        "weights": None if weights is None else str(Path(weights).resolve()),
+        "qdrant_url": url,
+        # Of its own: two people may both call a gallery trips on one server.
+        "collection": f"{name}-{uuid.uuid4().hex[:8]}",
+    }
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -56,6 +102,23 @@ def read_config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write ``gallery.json``, whole or not at all."""
+    write_atomically(path, json.dumps(config, indent=1))
+
+
+def server_of(config: Mapping[str, Any], settings: Settings) -> dict[str, Any] | None:
+    """How to reach a gallery's collection on its Qdrant server; None where its store is a folder."""
+    if config["qdrant_url"] is None:
+        return None
+    key = settings.qdrant_api_key
+    return {
+        "url": config["qdrant_url"],
+        "collection": config["collection"],
+        "api_key": key.get_secret_value() if key else None,
+    }
+
+
 def read_counts(folder: Path) -> dict[str, Any] | None:
     """The numbers of photos that a gallery left, and the version of its ledger then; None if it left none."""
     try:
@@ -63,6 +126,11 @@ def read_counts(folder: Path) -> dict[str, Any] | None:
         return {"ledger": str(counts["ledger"]), **{key: int(counts[key]) for key in ("photos", "placed")}}
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def keep_counts(folder: Path, *, ledger: str, photos: int, placed: int) -> None:
+    """Leave the numbers of photos, with the version of the ledger that they are of, for `read_counts`."""
+    write_atomically(folder / COUNTS, json.dumps({"ledger": ledger, "photos": photos, "placed": placed}))
 
 
 def gallery_folder(name: str, settings: Settings) -> Path:
@@ -77,3 +145,9 @@ def gallery_folder(name: str, settings: Settings) -> Path:
             "beginning with a letter or digit"
         )
     return settings.home / "galleries" / name
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether all that a gallery writes may be written."""
+    parts = [folder, folder / "lock", folder / "ledger", folder / "index", folder / "vectors"]
+    return all(os.access(part, os.W_OK) for part in parts if part.exists())

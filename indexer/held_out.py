@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..encoders.areas import Circle
 from ..encoders.errors import InvalidFilter
 from .filters import Filter
-from .gallery import Gallery, Neighborhood
+from .gallery import Gallery
+from .neighbors import Neighborhood
 
 K = 200  # neighbors that the geolocation looks at
 KIN_COLUMNS = ("author", "user", "owner", "photographer", "sequence", "sequence_id", "drive")

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..encoders.areas import Polygon
-from ..encoders.coordinate_columns import coordinates_of
-from ..encoders.errors import InvalidCoordinate, UnknownColumns, UnreadableSource
+from ..encoders.errors import UnknownColumns, UnreadableSource
 from ..encoders.sphere import EARTH_RADIUS_KM, destination, km_of_chord, unit_vectors
+from .imagery_table import read_placed_table
 
 Floats = NDArray[np.float64]
 
@@ -51,13 +50,7 @@ def read_towns(path: Path, *, region_column: str = "region", name_column: str = 
         UnknownColumns: no coordinates, or no column of regions.
         InvalidCoordinate: a row that is nowhere on Earth.
     """
-    table = read_any_table(path)
-    try:
-        told = coordinates_of(table)
-        told.refuse_exchanged()
-        lonlat = told.require_all()
-    except (InvalidCoordinate, UnknownColumns) as error:
-        raise type(error)(f"{path}: {error}") from None
+    table, lonlat = read_placed_table(path)
     if region_column not in table.columns:
         there = ", ".join(map(str, table.columns))
         raise UnknownColumns(
@@ -70,23 +63,6 @@ def read_towns(path: Path, *, region_column: str = "region", name_column: str = 
         table[name_column] if name_column in table.columns else [f"town {n + 1}" for n in range(len(table))]
     )
     return Towns(lonlat, [str(one) for one in table[region_column]], [str(one) for one in named])
-
-
-def read_any_table(path: Path) -> pd.DataFrame:
-    """A .csv, .tsv or .parquet table; of texts every cell is as it stands there: NA is Namibia.
-
-    Raises:
-        UnreadableSource: no such file, or no table.
-    """
-    try:
-        if path.suffix.lower() in (".parquet", ".geoparquet"):
-            return pd.read_parquet(path)
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UnreadableSource(f"{path}: no such file") from None
-    except Exception as error:  # pandas and pyarrow have an error family each
-        raise UnreadableSource(f"{path}: cannot be read as a table ({error})") from None
 
 
 def points_around(

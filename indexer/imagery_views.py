@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..encoders.coordinate_columns import coordinates_of
-from ..encoders.errors import InvalidCoordinate, UnknownColumns, UnreadableSource, UnwritableFile
+from ..encoders.errors import UnreadableSource, UnwritableFile
 from .durable import write_atomically
-from .imagery_towns import read_any_table
+from .imagery_table import read_placed_table
 
 COLUMNS = ("id", "lon", "lat", "heading_deg", "region", "sub_area")
 
@@ -81,13 +80,7 @@ def read_views(path: Path) -> list[View]:
         UnknownColumns: no columns of coordinates.
         InvalidCoordinate: a row that is nowhere on Earth.
     """
-    table = read_any_table(path)
-    try:
-        told = coordinates_of(table)
-        told.refuse_exchanged()
-        lonlat = told.require_all()
-    except (InvalidCoordinate, UnknownColumns) as error:
-        raise type(error)(f"{path}: {error}") from None
+    table, lonlat = read_placed_table(path)
     if not len(table):
         raise UnreadableSource(f"{path}: the plan is empty; make one with `placeprint imagery plan`")
     ids = _texts(table, "id") if "id" in table else [f"row {row}" for row in range(1, len(table) + 1)]

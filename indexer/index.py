@@ -1,112 +1,35 @@
 """The index of a gallery: its vector store, kept in step with the ledger.
 
-On disk the store lives in generations, ``gen-0001``, ``gen-0002``, …; ``CURRENT`` names the one in
-use and changes by an atomic rename. In each, ``applied.json`` has the number of the last shard of
-the ledger that the store has taken in, what tells that shard from another of its number, how many
-points there were then, and as much of the ledgers of named vectors. A store that lags behind, because
-a process was killed or a newer generation was being built, is given the shards that it misses; giving
-one twice does no harm. A store that knows a shard which a ledger has not, because one of the two came
-back from a backup, is made anew.
+In a folder the store lives in generations (`generations`), and beside each is noted what it has taken in
+(`noted_store`). A store that lags behind, because a process was killed or a newer generation was being
+built, is given the shards that it misses; giving one twice does no harm. A store that knows a shard
+which a ledger has not, because one of the two came back from a backup, is made anew.
 """
 
-import json
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..encoders.errors import PlaceprintError, ReadOnlyGallery
-from .durable import write_atomically
-from .holes import copy_written
+from .edge_store import EdgeStore
+from .generations import Generations
 from .ledger import Ledger, iterate_rows
 from .named_vectors import NamedVectors
+from .noted_store import NotedStore
 from .photos import payload_of
 from .record import Record
-from .state import Position, State
-from .store import VECTOR, EdgeStore, Kinds, ServerStore, StoreUnavailable, VectorKind, Vectors, index_kind
+from .server_store import ServerStore
+from .state import Entry, Position, State
+from .store import VECTOR, Kinds, VectorKind, Vectors
 
-MAX_INDEXED_FIELDS = 64
 CHUNK = 1024
-
-
-class _Live:
-    """A store and the file that says which shards it has taken in."""
-
-    def __init__(self, store: EdgeStore | ServerStore, applied: Path) -> None:
-        self.store = store
-        self.applied = applied
-        self.indexed: set[str] = set()  # payload fields
-
-    @property
-    def note(self) -> dict[str, Any]:
-        """What was noted last; nothing where there is no note, or it cannot be read."""
-        try:
-            found = json.loads(_read_or(self.applied, "{}"))
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) and isinstance(found.get("shards"), int) else {}
-
-    @property
-    def n_applied(self) -> int:
-        """Number of the last shard taken in."""
-        return int(self.note.get("shards", 0))
-
-    def n_applied_of(self, name: str) -> int:
-        """Number of the last shard of a named vector that was taken in."""
-        return int(self.note.get("named", {}).get(name, {}).get("shards", 0))
-
-    def note_applied(self, ledger: Ledger, number: int, named: NamedVectors, last: Mapping[str, int]) -> None:
-        """Note shards as taken in, once what they brought is on the disk.
-
-        Args:
-            ledger: of the photos.
-            number: of its last shard that was taken in; others may have come since.
-            named: vectors by other encoders.
-            last: numbers of the last shards of these, by name.
-        """
-        self.store.flush()
-        note = {
-            "shards": number, "commit": ledger.commit_id(number), "points": self.store.count(None),
-            "named": {name: _noted(name, named, last_of_name) for name, last_of_name in last.items()},
-        }  # fmt: skip
-        write_atomically(self.applied, json.dumps(note))
-
-    def is_astray(self, ledger: Ledger, named: NamedVectors) -> bool:
-        """Whether the store has what the ledgers never said, or lacks what it should have."""
-        note = self.note
-        if self._is_astray_of_named(note.get("named", {}), named):
-            return True
-        number, commit = int(note.get("shards", 0)), str(note.get("commit", ""))
-        last = len(ledger)
-        if number > last or (commit and commit != ledger.commit_id(number)):
-            return True
-        if number < last:  # of the shards still missing the store may hold a part already
-            return False
-        return "points" in note and note["points"] != self.store.count(None)
-
-    def _is_astray_of_named(self, noted: dict[str, Any], named: NamedVectors) -> bool:
-        if set(noted) != set(named.cards):
-            return True
-        for name, note in noted.items():
-            number = note["shards"]
-            if number > len(named.ledgers[name]) or note != _noted(name, named, number):
-                return True
-        return False
-
-
-def _noted(name: str, named: NamedVectors, number: int) -> dict[str, Any]:
-    """What tells the embeddings of a name, up to a shard, from those of another encoder or time."""
-    card = named.cards[name]
-    kind = f"{card.fingerprint.id} {'int8' if card.is_quantized else 'float32'}"
-    return {"shards": number, "commit": named.ledgers[name].commit_id(number), "kind": kind}
 
 
 class Index:
@@ -135,7 +58,7 @@ class Index:
         is_read_only: bool = False,
     ) -> None:
         self._copy = tempfile.TemporaryDirectory(prefix="placeprint-") if is_read_only else None
-        self._folder = folder / "index"
+        self._generations = Generations(folder / "index")
         self._ledger = ledger
         self._dimension = dimension
         self._named = named
@@ -143,7 +66,7 @@ class Index:
         self._state: State | None = None
         self.writing = threading.RLock()
         self._exchanging = threading.Lock()  # one generation is made at a time
-        self._live: _Live
+        self._live: NotedStore
         try:
             self._open(is_fresh=is_fresh)
         except BaseException:
@@ -154,16 +77,16 @@ class Index:
     def _open(self, *, is_fresh: bool) -> None:
         """Open the store, and bring it in step with the ledger."""
         if self._copy is None:
-            self._folder.mkdir(exist_ok=True)
+            self._generations.folder.mkdir(exist_ok=True)
         else:
-            self._folder = _copied(self._folder, Path(self._copy.name) / "index", is_whole=not self._server)
+            copy = Path(self._copy.name) / "index"
+            self._generations = self._generations.copied(copy, is_whole=not self._server)
         if self._server is not None:
             remote = ServerStore(kinds=self._kinds, **self._server)
-            self._live = _Live(remote, self._folder / "applied.json")
+            self._live = NotedStore(remote, self._generations.folder / "applied.json")
         else:
             if is_fresh:
-                shutil.rmtree(self._folder)
-                self._folder.mkdir()
+                self._generations.clear_all()
             self._live = self._open_folder()
         is_anew = (is_fresh and self._server is not None) or self._live.is_astray(self._ledger, self._named)
         is_behind = self._live.n_applied < len(self._ledger)
@@ -206,6 +129,19 @@ class Index:
             self._apply(self._live, (id for record in records for id in record.touched), rows)
             self._live.note_applied(self._ledger, number, self._named, self._named.lasts)
 
+    def delete(self, ids: Collection[str]) -> int:
+        """Commit that photos are not wanted any more; those that are not in the collection do nothing.
+
+        Returns:
+            How many were taken out.
+        """
+        with self.writing:
+            live = [id for id in ids if self.state.keys.get(id)]
+            keys = [key for id in live for key in self.state.keys[id]]
+            if keys:
+                self.append([_deleted(key, self.state.entries[key]) for key in keys])
+            return len(live)
+
     def append_named(self, name: str, records: list[Record]) -> None:
         """Commit embeddings to the ledger of a named vector, then to the store."""
         with self.writing:
@@ -238,14 +174,12 @@ class Index:
                     self._start_anew()
                     self._catch_up(self._live)
                 return True
-            number = self._current() + 1
-            fresh = self._generation(number)
-            shutil.rmtree(fresh, ignore_errors=True)
+            number, fresh = self._generations.following()
             self._make_store(fresh)
-            following = _Live(EdgeStore(fresh), fresh / "applied.json")
+            following = NotedStore(EdgeStore(fresh), fresh / "applied.json")
             self._catch_up(following)
             self._exchange(following, number)
-            return not self._generation(number - 1).exists()
+            return not self._generations.path(number - 1).exists()
 
     def optimize(self) -> None:
         """Build the search index of a folder's store in a child process; a server does it by itself.
@@ -258,10 +192,8 @@ class Index:
         with self._exchanging:
             with self.writing:
                 self.store.flush()
-                number = self._current() + 1
-                fresh = self._generation(number)
-                shutil.rmtree(fresh, ignore_errors=True)
-                shutil.copytree(self._generation(self._current()), fresh)
+                number, fresh = self._generations.following()
+                shutil.copytree(self._generations.current, fresh)
             command = [sys.executable, "-P", "-m", "placeprint.indexer.optimize", str(fresh)]
             child = subprocess.run(command, capture_output=True, text=True, check=False)
             if child.returncode != 0:
@@ -270,16 +202,16 @@ class Index:
                     f"building the search index failed ({child.stderr.strip()[-300:] or child.returncode}); "
                     "the gallery goes on with the old one"
                 )
-            self._exchange(_Live(EdgeStore(fresh), fresh / "applied.json"), number)
+            self._exchange(NotedStore(EdgeStore(fresh), fresh / "applied.json"), number)
 
-    def _exchange(self, following: _Live, number: int) -> None:
+    def _exchange(self, following: NotedStore, number: int) -> None:
         """Let a generation take in what it misses, and put it in the place of the one before."""
         with self.writing:
             self._catch_up(following)
-            write_atomically(self._folder / "CURRENT", str(number))
+            self._generations.use(number)
             # Not closed: a search that began on the old store in another thread may still be in it.
             self._live = following
-        _clear(self._generation(number - 1))
+        self._generations.clear(number - 1)
 
     def drop(self) -> None:
         """Let go of the store for good; of a collection on a server nothing stays there."""
@@ -301,33 +233,24 @@ class Index:
             self._live.indexed.clear()
         else:
             self.store.close()
-            shutil.rmtree(self._folder)
-            self._folder.mkdir()
+            self._generations.clear_all()
             self._live = self._open_folder()
 
-    def _open_folder(self) -> _Live:
-        folder = self._generation(self._current())
-        for leftover in self._folder.glob("gen-*"):  # of an optimization that was cut off
-            if leftover != folder:
-                shutil.rmtree(leftover)
+    def _open_folder(self) -> NotedStore:
+        self._generations.clear_others()
+        folder = self._generations.current
         if not folder.exists():
             self._make_store(folder)
-        return _Live(EdgeStore(folder), folder / "applied.json")
+        return NotedStore(EdgeStore(folder), folder / "applied.json")
 
     def _make_store(self, folder: Path) -> None:
         """An empty store, made aside and renamed: a process killed on the way leaves no half of one."""
-        making = self._folder / "making"
+        making = self._generations.folder / "making"
         shutil.rmtree(making, ignore_errors=True)
         EdgeStore(making, self._kinds).close()
         making.rename(folder)
 
-    def _generation(self, number: int) -> Path:
-        return self._folder / f"gen-{number:04d}"
-
-    def _current(self) -> int:
-        return _generation_in_use(self._folder)
-
-    def _catch_up(self, live: "_Live") -> None:
+    def _catch_up(self, live: NotedStore) -> None:
         """Give a store the shards that it misses, and those of named vectors.
 
         Shards that others append meanwhile are not noted: the next call takes them in.
@@ -348,7 +271,7 @@ class Index:
         if missing or behind:
             live.note_applied(self._ledger, max([live.n_applied, *missing]), self._named, lasts)
 
-    def _set_named(self, live: "_Live", name: str, ids: list[str]) -> None:
+    def _set_named(self, live: NotedStore, name: str, ids: list[str]) -> None:
         """Give the photos among some that the store has their vectors of one name."""
         shown = [id for id in dict.fromkeys(ids) if self.state.positions(id) is not None]
         for start in range(0, len(shown), CHUNK):
@@ -367,7 +290,7 @@ class Index:
         found = {id: rows[place].embedding for id, place in places.items()}
         return {id: one for id, one in found.items() if one is not None}  # None: erased
 
-    def _apply(self, live: "_Live", touched: Iterable[str], rows: dict[Position, Record]) -> None:
+    def _apply(self, live: NotedStore, touched: Iterable[str], rows: dict[Position, Record]) -> None:
         """Bring photos in a store to what the ledger says of them.
 
         Args:
@@ -391,53 +314,15 @@ class Index:
                     for id, vector in self._named_of(name, shown).items():
                         vectors[id][name] = vector
                 payloads = [payload_of(known[facts]) for facts, _ in shown.values()]
-                self._index_fields(live, payloads)
+                live.index_fields(payloads)
                 live.store.upsert(list(shown), list(vectors.values()), payloads)
             if gone := [id for id in places if id not in shown]:
                 live.store.delete(gone)
 
-    def _index_fields(self, live: "_Live", payloads: Iterable[dict[str, Any]]) -> None:
-        """Index each payload field when it is first seen: filters on it stay fast, facets work."""
-        for payload in payloads:
-            for key in payload.keys() - live.indexed:
-                kind = index_kind(payload[key])
-                if kind and re.fullmatch(r"[^\W_]\w{0,199}", key) and len(live.indexed) < MAX_INDEXED_FIELDS:
-                    live.indexed.add(key)
-                    live.store.create_index(key, kind)
 
-
-def _clear(folder: Path) -> None:
-    """Remove a store's folder into which its engine may still write for a moment; opening tries again."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.05)
-
-
-def _generation_in_use(folder: Path) -> int:
-    """The number in ``CURRENT``; 1 where there is none."""
-    text = _read_or(folder / "CURRENT", "1")
-    if not text.strip().isdecimal():
-        raise StoreUnavailable(f"{folder / 'CURRENT'}: damaged; `placeprint rebuild` makes the store anew")
-    return int(text)
-
-
-def _copied(folder: Path, copy: Path, *, is_whole: bool) -> Path:
-    """A copy of an index: of the generation in use, or for a server of the notes alone."""
-    copy.mkdir()
-    used = folder / f"gen-{_generation_in_use(folder):04d}"
-    for source in [*folder.glob("*"), *(used.rglob("*") if is_whole else ())]:
-        target = copy / source.relative_to(folder)
-        if source.is_file():  # copied without its permissions, as copytree would not
-            copy_written(source, target)
-        elif source.is_relative_to(used):
-            target.mkdir()
-    return copy
-
-
-def _read_or(path: Path, default: str) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return default
+def _deleted(key: str, entry: Entry) -> Record:
+    """The row that ends the photo of a key."""
+    return Record(
+        key=key, status="deleted", sha256=entry.sha256, source=entry.source,
+        size_bytes=entry.size_bytes, mtime_ns=entry.mtime_ns,
+    )  # fmt: skip

@@ -61,6 +61,7 @@ class Ledger:
     def __init__(self, folder: Path, *, fingerprint: str, dimension: int, is_read_only: bool = False) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
+        self._dimension = dimension
         self._schema = _schema(dimension)
         if is_read_only:
             return
@@ -162,13 +163,19 @@ class Ledger:
         table = table if rows is None else table.take(rows)
         flat = table.column("embedding").combine_chunks()
         matrix = flat.flatten().to_numpy(zero_copy_only=False)
-        embeddings = iter(matrix.reshape(-1, self._schema.field("embedding").type.list_size))
+        embeddings = iter(matrix.reshape(-1, self._dimension))
         present = flat.is_valid().to_pylist()
         plain = table.drop_columns(["embedding"]).to_pylist()
         return [
             Record(**row, embedding=next(embeddings) if has_embedding else None)
             for row, has_embedding in zip(plain, present, strict=True)
         ]
+
+    def embeddings(self, positions: Sequence[Position]) -> NDArray[np.float32]:
+        """The embeddings of rows from anywhere, in the order asked: (n, D)."""
+        rows = iterate_rows(self, positions)
+        vectors = [rows[position].embedding for position in positions]
+        return np.array(vectors, np.float32).reshape(len(positions), self._dimension)
 
     def outcomes(self, number: int) -> list[Record]:
         """All rows of a shard with what `State` needs of them only; quick to read."""

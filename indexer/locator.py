@@ -17,10 +17,11 @@ from .evidence import Evidence
 from .filters import Filter
 from .fitted import Fitted, fit_geolocation
 from .fitted_locator import FittedLocator
-from .gallery import Gallery, Neighborhood
+from .gallery import Gallery
 from .gallery_files import CALIBRATION, EVIDENCE
 from .geolocate import Location
 from .held_out import K, held_out_from
+from .neighbors import Neighborhood
 from .prior import Prior
 from .reference import PriorName
 from .sketch import Sketch

@@ -45,7 +45,7 @@ def look_again(
 
     Args:
         gallery: of photos.
-        name: of the vectors, begun with `Gallery.begin_vectors`.
+        name: of the vectors, begun with `Gallery.vectors.begin`.
         encoder: of these vectors.
         workers: processes that decode; all cores by default.
         progress: called with the photos done and their number.
@@ -56,13 +56,13 @@ def look_again(
         KeyboardInterrupt: once what was embedded until then is committed.
     """
     gallery.check(encoder.fingerprint, using=name)
-    due = gallery.lacking(name)
+    due = gallery.vectors.lacking(name)
     n_there, n_done, missing = len(gallery) - len(due), 0, list[str]()
     waiting: list[tuple[str, NDArray[np.float32]]] = []
 
     def commit() -> None:
         with uninterrupted():
-            gallery.add_vectors(name, [one for one, _ in waiting], np.array([one for _, one in waiting]))
+            gallery.vectors.add(name, [one for one, _ in waiting], np.array([one for _, one in waiting]))
             waiting.clear()
 
     with DecodePool(encoder.preprocessing, workers=workers) as pool:

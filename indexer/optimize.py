@@ -7,7 +7,7 @@ query would be answered for seconds or minutes.
 import sys
 from pathlib import Path
 
-from .store import EdgeStore
+from .edge_store import EdgeStore
 
 if __name__ == "__main__":
     store = EdgeStore(Path(sys.argv[1]))

@@ -63,6 +63,14 @@ def group_at(lon: float, lat: float) -> str:
     return str(h3.latlng_to_cell(lat, lon, 5))
 
 
+def group_or_itself(photo: Photo) -> str:
+    """The group that its source names stands for a photo, such as a walk; without one the photo itself."""
+    if photo.group is None or photo.lon is None or photo.lat is None:
+        return photo.group or photo.id
+    is_ours = photo.group == group_at(photo.lon, photo.lat)  # the area around, where nothing was named
+    return photo.id if is_ours else photo.group
+
+
 def photo_of(point: Found) -> Photo:
     """A point of the store as a photo."""
     payload = point.payload

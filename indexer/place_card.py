@@ -71,7 +71,7 @@ class PlaceCard:
             fingerprint: of what embeds.
         """
         if not is_of_places(gallery):
-            gallery.begin_vectors(
+            gallery.vectors.begin(
                 VectorCard(
                     name=MAP, fingerprint=fingerprint, encoder=f"{PREFIX}{self.encoder}", facts=asdict(self)
                 )
@@ -101,7 +101,7 @@ def vectors_of_places(gallery: Gallery) -> str:
     """
     if is_of_places(gallery):
         return VECTOR
-    if MAP not in gallery.named.cards:
+    if MAP not in gallery.vectors.cards:
         raise NotOfPlaces(
             f"gallery {gallery.name!r} holds photos, by the encoder {gallery.encoder}, and no map was looked "
             f"at; look where they are with: placeprint places build --gallery {gallery.name} --mosaic FILE"
@@ -119,7 +119,7 @@ def read_card(gallery: Gallery) -> PlaceCard:
     is_named = vectors_of_places(gallery) == MAP
     path = gallery.folder / PLACES
     try:
-        told = dict(gallery.named.cards[MAP].facts) if is_named else json.loads(path.read_text())
+        told = dict(gallery.vectors.cards[MAP].facts) if is_named else json.loads(path.read_text())
         if not is_named and told.pop("format") != FORMAT:
             raise ValueError("made by another version of Placeprint")
         for name in ("mosaics", "facts", "credit"):

@@ -63,6 +63,7 @@ class LocalReader:
 
     Attributes:
         features: the layers that are read.
+        preprocessing: how photos reach them: all of a photo, distorted to a square.
 
     Raises:
         InvalidOption: the encoder's layers cannot be read, or there is no such layer or size.
@@ -70,7 +71,7 @@ class LocalReader:
 
     def __init__(self, encoder: ImageEncoder, *, layer: int | None = None, size: int | None = None) -> None:
         self.features = _features_of(encoder, layer, size)
-        self._preprocessing = replace(
+        self.preprocessing = replace(
             encoder.preprocessing, size=self.features.size, resize="squash", crop_share=1.0
         )
 
@@ -87,8 +88,12 @@ class LocalReader:
         image = photo.read() if isinstance(photo, Item) else photo
         return unit_features(torch.from_numpy(self._map_of(image)))[0]
 
+    def of_pixels(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Local features of preprocessed photos: (B, height, width, 3) bytes -> (B, H W, D), unit rows."""
+        return unit_features(torch.from_numpy(self.features.of_pixels(pixels)))
+
     def _map_of(self, image: ImageLike) -> NDArray[np.float32]:
-        pixels, _ = self._preprocessing.read(image)
+        pixels, _ = self.preprocessing.read(image)
         return self.features.of_pixels(pixels[None])
 
     @property

@@ -94,7 +94,7 @@ def open_or_make(
         gallery = Gallery.open(name, settings=settings)
         how = {"mosaics": mosaics, "encoder": encoder, "student": student}
         try:
-            if is_of_photos(config) and MAP not in gallery.named.cards:
+            if is_of_photos(config) and MAP not in gallery.vectors.cards:
                 opened, card = new_embedder(**how)  # type: ignore[arg-type]
             else:
                 opened, card = open_embedder(gallery, **how)  # type: ignore[arg-type]

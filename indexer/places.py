@@ -164,7 +164,7 @@ def look_around_photos(
         raise NothingToLocateWith(f"no photo of gallery {gallery.name!r} has a place to look at on a map")
     report = PlacesReport(n_listed=len(photos), n_without_place=len(gallery) - len(photos))
     started = time.monotonic()
-    state, marks = gallery.state, gallery.vector_marks(MAP)
+    state, marks = gallery.state, gallery.vectors.marks(MAP)
     sha256s = [state.entries[state.keys[photo.id][0]].sha256 for photo in photos]
     shown = [mark for part in _parts(lonlat) for mark in embedder.marks(part)]
     said = [
@@ -172,7 +172,7 @@ def look_around_photos(
         for (lon, lat), mark in zip(rounded(lonlat).tolist(), shown, strict=True)
     ]
     moved = [one for one, mark in zip(sha256s, said, strict=True) if marks.get(one, mark) != mark]
-    gallery.take_vectors(MAP, {*moved, *(marks.keys() - set(sha256s))})
+    gallery.vectors.remove(MAP, {*moved, *(marks.keys() - set(sha256s))})
     due = [row for row, one in enumerate(sha256s) if marks.get(one) != said[row]]
     report.n_unchanged = len(photos) - len(due)
     for start in range(0, len(due), COMMIT):
@@ -188,7 +188,7 @@ def look_around_photos(
                 progress(report, len(photos))
         finally:
             with uninterrupted():
-                gallery.add_vectors(
+                gallery.vectors.add(
                     MAP,
                     [sha256s[row] for row, _ in found],
                     np.array([one for _, one in found]),

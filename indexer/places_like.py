@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..encoders.errors import InvalidOption
 from ..encoders.sphere import great_circle_km
 from .filters import Filter
-from .gallery import Gallery, Neighbor
+from .gallery import Gallery
+from .neighbors import Neighbor
 from .photos import Photo
 from .place_card import vectors_of_places
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from ..encoders.areas import Circle
 from ..encoders.sphere import great_circle_km
 from .filters import Filter
-from .gallery import Gallery, Neighbor
+from .gallery import Gallery
+from .neighbors import Neighbor
 from .photos import Photo
 
 FARTHEST_KM = 20_020.0  # more than half around the Earth

@@ -7,11 +7,11 @@ ones are held against the query's (`encoders.matching`), and these are put into 
 A second look costs as much as some thousand first ones, and can spoil what a sure one had right.
 """
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..encoders.errors import InvalidOption, UnreadableImage
 from ..encoders.image import ImageEncoder, embed_images
@@ -19,12 +19,16 @@ from ..encoders.match_map import MatchMap, match_map
 from ..encoders.photo import ImageLike
 from ..encoders.reranking import Score, match_scores
 from .filters import Filter
-from .gallery import Gallery, Neighbor
+from .gallery import Gallery
+from .neighbors import Neighbor
 from .originals import read_original
-from .photos import Photo, group_at
+from .photos import Photo, group_or_itself
 from .place_matcher import LocalReader
 from .place_uncertainty import distance_ratio
 from .store import VECTOR
+
+PLACE = "place"
+"""Name of the vectors that are compared by default, where a gallery has such."""
 
 LOOKED_AT = 20
 """Photos that a second look is taken at."""
@@ -34,6 +38,12 @@ UNSURE = 0.97
 
 DEPTH = 8
 """So many times as many photos are asked for as are wanted, for some are of one group."""
+
+Nearest = Callable[[int], Sequence[Neighbor]]
+"""Gives the n photos most similar to the one asked about, most similar first, or all there are."""
+
+StandingFor = Callable[[Photo], str]
+"""What photos have in common of which one stands for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +120,26 @@ def recognize(
         )
     gallery.check(encoder.fingerprint, using=using)
     embedding = embed_images(encoder, [photo])[0]
-    first = _first_look(gallery, embedding, max(k, looked_at, 2), using, filter, one_of_group=one_of_group)
-    doubt = _doubt(first)
+    first = first_look(
+        lambda n: gallery.nearest(embedding, n, filter=filter, using=using),
+        max(k, looked_at, 2),
+        group_or_itself if one_of_group else itself,
+    )
+    doubt = doubt_of(first)
     if not looked_at or not first or doubt < unsure:
-        found = [Recognized(photo=one.photo, similarity=one.similarity) for one in first[:k]]
-        return Recognition(found=found, doubt=doubt, looked_again=False, missing=[])
-    again, missing = _second_look(gallery, reader or LocalReader(encoder), photo, first[:looked_at], score)
-    rest = [Recognized(photo=one.photo, similarity=one.similarity) for one in first[looked_at:]]
-    return Recognition(found=[*again, *rest][:k], doubt=doubt, looked_again=True, missing=missing)
+        return by_first_look(first, doubt, k)
+    scored = _scored(gallery, reader or LocalReader(encoder), photo, first[:looked_at], score)
+    return by_second_look(scored, first[looked_at:], doubt, k)
+
+
+def vectors_to_compare(there: Collection[str], using: str | None) -> str:
+    """Which vectors a place is recognized by: those asked for, else those named ``place``, else the own ones.
+
+    Args:
+        there: names of the vectors that the gallery has beside its own.
+        using: those asked for, if any.
+    """
+    return using or (PLACE if PLACE in there else VECTOR)
 
 
 def explain(
@@ -152,62 +174,84 @@ def explain(
     return contents[0], match_map(asked, answer, stacked, reader.features.grid)
 
 
-def _first_look(
-    gallery: Gallery,
-    embedding: NDArray[np.float32],
-    n: int,
-    using: str,
-    filter: Filter | None,
-    *,
-    one_of_group: bool,
+def first_look(
+    nearest: Nearest, n: int, standing_for: StandingFor, *, deepest: int | None = None
 ) -> list[Neighbor]:
-    """The n most similar photos, of groups apart."""
-    depth = n * (DEPTH if one_of_group else 1)
+    """The n most similar photos, of which no two stand for the same.
+
+    Args:
+        nearest: the store, asked with the photo's embedding.
+        n: how many.
+        standing_for: what must be different, such as `group_or_itself`.
+        deepest: so many photos are asked for at most; there may then be fewer than n answers.
+    """
+    depth = n if standing_for is itself else n * DEPTH
     while True:
-        page = gallery.nearest(embedding, depth, filter=filter, using=using)
-        apart = list(
-            {_standing_for(one.photo) if one_of_group else one.photo.id: one for one in page[::-1]}.values()
-        )
+        asked = depth if deepest is None else min(depth, deepest)
+        page = nearest(asked)
+        apart = list({standing_for(one.photo): one for one in page[::-1]}.values())
         apart.sort(key=lambda one: -one.similarity)
-        if len(apart) >= n or len(page) < depth:
+        if len(apart) >= n or len(page) < asked or asked == deepest:
             return apart[:n]
         depth *= 4
 
 
-def _standing_for(photo: Photo) -> str:
-    """What photos have in common of which one stands for all: a group that the source names, or nothing."""
-    if photo.group is None or photo.lon is None or photo.lat is None:
-        return photo.group or photo.id
-    is_ours = photo.group == group_at(photo.lon, photo.lat)  # the area around, where nothing was named
-    return photo.id if is_ours else photo.group
+def itself(photo: Photo) -> str:
+    """Every photo stands for itself."""
+    return photo.id
 
 
-def _doubt(first: list[Neighbor]) -> float:
+def doubt_of(first: Sequence[Neighbor]) -> float:
+    """Distance to the best over that to the second, in [0, 1]; 1 where nothing was found."""
     if not first:
         return 1.0
     return float(distance_ratio(np.array([[one.similarity for one in first]]))[0])
 
 
-def _second_look(
-    gallery: Gallery, reader: LocalReader, photo: ImageLike, first: list[Neighbor], score: Score
-) -> tuple[list[Recognized], list[str]]:
-    """The photos of a first look by their local features; those without a file last."""
+def by_first_look(first: Sequence[Neighbor], doubt: float, k: int) -> Recognition:
+    """The answer where nobody looks again."""
+    found = [Recognized(photo=one.photo, similarity=one.similarity) for one in first[:k]]
+    return Recognition(found=found, doubt=doubt, looked_again=False, missing=[])
+
+
+def by_second_look(
+    scored: Sequence[tuple[Neighbor, float | None]], rest: Sequence[Neighbor], doubt: float, k: int
+) -> Recognition:
+    """The answer after a second look.
+
+    Args:
+        scored: the first ones, most similar first, with what was found of the query in each; None where
+            the photo's file is not at hand.
+        rest: those after them.
+        doubt: of the first look.
+        k: how many answers.
+    """
+    seen = [
+        Recognized(photo=one.photo, similarity=one.similarity, score=score)
+        for one, score in scored
+        if score is not None
+    ]
+    seen.sort(key=lambda one: -(one.score or 0.0))  # equal scores stay in the order of similarity
+    unseen = [one for one, score in scored if score is None]
+    after = [Recognized(photo=one.photo, similarity=one.similarity) for one in (*unseen, *rest)]
+    missing = [one.photo.id for one in unseen]
+    return Recognition(found=[*seen, *after][:k], doubt=doubt, looked_again=True, missing=missing)
+
+
+def _scored(
+    gallery: Gallery, reader: LocalReader, photo: ImageLike, first: Sequence[Neighbor], score: Score
+) -> list[tuple[Neighbor, float | None]]:
+    """What of the local features of a photo is found in others; None in those without a file."""
     asked = reader.read(photo)
-    seen: list[tuple[Neighbor, torch.Tensor]] = []
-    unseen: list[Neighbor] = []
+    seen: dict[str, torch.Tensor] = {}
     for one in first:
         try:
             content = read_original(one.photo.id, gallery.state.keys.get(one.photo.id, ()))
-            seen.append((one, reader.read(content)))
+            seen[one.photo.id] = reader.read(content)
         except UnreadableImage:
-            unseen.append(one)
-    found = []
+            pass
+    found: dict[str, float] = {}
     if seen:
-        scores = match_scores(
-            asked, torch.stack([features for _, features in seen]), reader.features.grid, score
-        )
-        for row in np.argsort(-scores, kind="stable").tolist():
-            one = seen[row][0]
-            found.append(Recognized(photo=one.photo, similarity=one.similarity, score=float(scores[row])))
-    found += [Recognized(photo=one.photo, similarity=one.similarity) for one in unseen]
-    return found, [one.photo.id for one in unseen]
+        scores = match_scores(asked, torch.stack(list(seen.values())), reader.features.grid, score)
+        found = dict(zip(seen, scores.tolist(), strict=True))
+    return [(one, found.get(one.photo.id)) for one in first]

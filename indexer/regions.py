@@ -4,7 +4,6 @@ Files of polygons draw coasts more coarsely than photos are taken: a beach lies 
 point outside all polygons is named by the nearest one up to `NEAR_KM` away.
 """
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ CODE_COLUMNS = ("code", "iso_a2", "iso_a2_eh", "iso2", "iso", "country_code", "i
 NOT_GIVEN = ("", "-99", "-1", "nan", "<na>", "none", "null", "n/a")  # as files say that they do not know
 NEAR_KM = 25.0
 STEP_DEG = 0.02  # between points on the outlines, 2.2 km: a distance of 25 km errs by less than 0.1
+KM_PER_DEG_STEP = 500.0  # a step is this part of the distance where less is near; it errs by 1 in 150
 
 Names = NDArray[np.object_]
 
@@ -40,6 +40,7 @@ class Regions:
         self.name = name
         self.code = code
         self._tree = shapely.STRtree(geometry)
+        self._points: dict[float, tuple[cKDTree, NDArray[np.intp]]] = {}
 
     @classmethod
     def from_frame(cls, frame: Any) -> "Regions":
@@ -51,32 +52,33 @@ class Regions:
     def __len__(self) -> int:
         return len(self.geometry)
 
-    def find(self, lonlat: Floats) -> NDArray[np.intp]:
+    def find(self, lonlat: Floats, *, near_km: float = NEAR_KM) -> NDArray[np.intp]:
         """The row of each point's polygon, (n, 2) -> (n,).
 
-        The first that covers it, else the nearest within `NEAR_KM`, else -1.
+        The first that covers it, else the nearest within a distance, else -1.
         """
         found = np.full(len(lonlat), -1, dtype=np.intp)
         point, row = self._tree.query(shapely.points(lonlat), predicate="covered_by")
         covered, first = np.unique(point, return_index=True)
         found[covered] = row[first]
         outside = np.flatnonzero(found < 0)
-        if outside.size:
-            tree, owner = self._outlines
+        if outside.size and near_km > 0.0:
+            tree, owner = self._outlines(min(STEP_DEG, near_km / KM_PER_DEG_STEP))
             # The straight line through the Earth is shorter than the way over it.
-            reach = 2.0 * np.sin(NEAR_KM / EARTH_RADIUS_KM / 2.0)
+            reach = 2.0 * np.sin(near_km / EARTH_RADIUS_KM / 2.0)
             distance, nearest = tree.query(unit_vectors(lonlat[outside]), distance_upper_bound=reach)
             is_near = np.isfinite(distance)
             found[outside[is_near]] = owner[nearest[is_near]]
         return found
 
-    @cached_property
-    def _outlines(self) -> tuple[cKDTree, NDArray[np.intp]]:
-        """Points along all outlines as unit vectors, and the polygon of each."""
-        lonlat, owner = shapely.get_coordinates(
-            shapely.segmentize(self.geometry, STEP_DEG), return_index=True
-        )
-        return cKDTree(unit_vectors(lonlat)), owner
+    def _outlines(self, step_deg: float) -> tuple[cKDTree, NDArray[np.intp]]:
+        """Points along all outlines as unit vectors, and the polygon of each; made once for a step."""
+        if step_deg not in self._points:
+            lonlat, owner = shapely.get_coordinates(
+                shapely.segmentize(self.geometry, step_deg), return_index=True
+            )
+            self._points[step_deg] = cKDTree(unit_vectors(lonlat)), owner
+        return self._points[step_deg]
 
 
 def load_regions(path: Path) -> Regions:

@@ -4,7 +4,6 @@ It is a new gallery, of a name that was free, and gets a collection of its own, 
 Qdrant server that is set where it is restored; so this is the way from one to the other too.
 """
 
-import json
 import os
 import shutil
 import uuid
@@ -16,9 +15,9 @@ from typing import BinaryIO
 from ..encoders.errors import PlaceprintError, UnreadableSource
 from .archive import DamagedArchive, Sink, read_archive
 from .backup import FORMAT, KIND, MEMBER, Backup, Progress, counted, described, ledger_of, told
-from .durable import sync_folder, write_atomically
+from .durable import sync_folder
 from .gallery import Gallery
-from .gallery_files import gallery_folder, read_config
+from .gallery_files import gallery_folder, read_config, write_config
 from .settings import Settings
 
 DISTRUSTED, NOTHING_DONE = "the backup cannot be trusted", "Nothing was restored from it"
@@ -120,7 +119,7 @@ def _renew(path: Path, name: str, settings: Settings) -> None:
     config = read_config(path) | {
         "qdrant_url": settings.qdrant_url, "collection": f"{name}-{uuid.uuid4().hex[:8]}"
     }  # fmt: skip
-    write_atomically(path, json.dumps(config, indent=1))
+    write_config(path, config)
 
 
 def _require_counts(folder: Path, backup: Backup) -> None:

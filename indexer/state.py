@@ -68,6 +68,10 @@ class State:
         """Whether a photo of these bytes has an embedding, live or not."""
         return photo_id(sha256) in self.embedded_at
 
+    def knows(self, photo: str) -> bool:
+        """Whether a photo, by its id, is in the collection, or was."""
+        return bool(self.keys.get(photo)) or photo in self.embedded_at or photo in self.deleted
+
     def positions(self, photo: str) -> tuple[Position, Position] | None:
         """Where a live photo's facts and its embedding stand; None when no key shows it any more."""
         keys = self.keys.get(photo)

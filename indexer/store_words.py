@@ -1,4 +1,4 @@
-"""A filter in the words of a store: Qdrant Edge's and the server's conditions.
+"""A filter in the words of a store, which each store has of its own.
 
 Qdrant's traps are closed here: polygons come cut where the map ends and keep what lies on that edge;
 boxes and circles keep their edges, which Qdrant's own do not.
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-import qdrant_edge as edge
 import shapely
 
 from ..encoders.areas import Area, Box, Circle
@@ -48,101 +47,6 @@ class Words(Protocol):
 
     def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
         """A place lies in a polygon of (lon, lat) rings."""
-
-
-class _EdgeWords:
-    """Conditions in the words of Qdrant Edge."""
-
-    filter = edge.Filter
-    is_empty = edge.IsEmptyCondition
-
-    @staticmethod
-    def any_of(key: str, values: Sequence[Any]) -> Any:
-        return edge.FieldCondition(key, match=edge.MatchAny(list(values)))
-
-    @staticmethod
-    def equals(key: str, value: Any) -> Any:
-        return edge.FieldCondition(key, match=edge.MatchValue(value))
-
-    @staticmethod
-    def between(key: str, low: float | None, high: float | None) -> Any:
-        return edge.FieldCondition(key, range=edge.RangeFloat(gte=low, lte=high))
-
-    @staticmethod
-    def during(key: str, start: datetime | None, end: datetime | None) -> Any:
-        moments = edge.RangeDateTime(
-            gte=start.isoformat() if start else None, lt=end.isoformat() if end else None
-        )
-        return edge.FieldCondition(key, range=moments)
-
-    @staticmethod
-    def has_id(ids: Sequence[str]) -> Any:
-        return edge.HasIdCondition(set(ids))
-
-    @staticmethod
-    def radius(key: str, lon: float, lat: float, radius_m: float) -> Any:
-        circle = edge.GeoRadius(edge.GeoPoint(lon=lon, lat=lat), radius_m)
-        return edge.FieldCondition(key, geo_radius=circle)
-
-    @staticmethod
-    def polygon(key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
-        rings = [[edge.GeoPoint(lon=lon, lat=lat) for lon, lat in ring] for ring in (exterior, *holes)]
-        return edge.FieldCondition(key, geo_polygon=edge.GeoPolygon(rings[0], rings[1:]))
-
-
-class _ServerWords:
-    """Conditions in the words of the server's client."""
-
-    def __init__(self, models: Any) -> None:
-        self._models = models
-        self.filter = models.Filter
-
-    def _field(self, key: str, **condition: Any) -> Any:
-        return self._models.FieldCondition(key=key, **condition)
-
-    def is_empty(self, key: str) -> Any:
-        return self._models.IsEmptyCondition(is_empty=self._models.PayloadField(key=key))
-
-    def any_of(self, key: str, values: Sequence[Any]) -> Any:
-        return self._field(key, match=self._models.MatchAny(any=list(values)))
-
-    def equals(self, key: str, value: Any) -> Any:
-        return self._field(key, match=self._models.MatchValue(value=value))
-
-    def between(self, key: str, low: float | None, high: float | None) -> Any:
-        return self._field(key, range=self._models.Range(gte=low, lte=high))
-
-    def during(self, key: str, start: datetime | None, end: datetime | None) -> Any:
-        return self._field(key, range=self._models.DatetimeRange(gte=start, lt=end))
-
-    def has_id(self, ids: Sequence[str]) -> Any:
-        return self._models.HasIdCondition(has_id=list(ids))
-
-    def radius(self, key: str, lon: float, lat: float, radius_m: float) -> Any:
-        center = self._models.GeoPoint(lon=lon, lat=lat)
-        return self._field(key, geo_radius=self._models.GeoRadius(center=center, radius=radius_m))
-
-    def polygon(self, key: str, exterior: Sequence[Any], holes: Sequence[Sequence[Any]]) -> Any:
-        rings = [
-            self._models.GeoLineString(points=[self._models.GeoPoint(lon=lon, lat=lat) for lon, lat in ring])
-            for ring in (exterior, *holes)
-        ]
-        polygon = self._models.GeoPolygon(exterior=rings[0], interiors=rings[1:] or None)
-        return self._field(key, geo_polygon=polygon)
-
-
-def edge_words() -> Words:
-    """The words of Qdrant Edge."""
-    return _EdgeWords()
-
-
-def server_words(models: Any) -> Words:
-    """The words of a server.
-
-    Args:
-        models: of its client, ``qdrant_client.models``, which takes two seconds to import.
-    """
-    return _ServerWords(models)
 
 
 def translate(filter: Filter, words: Words) -> Any:

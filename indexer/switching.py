@@ -127,16 +127,16 @@ def fill(
 
 def carry_vectors(gallery: Gallery, twin: Gallery) -> None:
     """Give a twin what other encoders say of the photos, which another model of its own does not change."""
-    for name, card in gallery.named.cards.items():
-        if twin.named.cards.get(name) != card:
-            twin.begin_vectors(card)
-        marks, known = gallery.vector_marks(name), twin.vector_marks(name)
-        twin.take_vectors(name, known.keys() - marks.keys())
+    for name, card in gallery.vectors.cards.items():
+        if twin.vectors.cards.get(name) != card:
+            twin.vectors.begin(card)
+        marks, known = gallery.vectors.marks(name), twin.vectors.marks(name)
+        twin.vectors.remove(name, known.keys() - marks.keys())
         new = [sha256 for sha256, mark in marks.items() if known.get(sha256) != mark]
         for start in range(0, len(new), CARRIED):
             some = new[start : start + CARRIED]
             embeddings = gallery.embeddings([photo_id(one) for one in some], using=name)
-            twin.add_vectors(name, some, embeddings, said=[marks[one] for one in some])
+            twin.vectors.add(name, some, embeddings, said=[marks[one] for one in some])
 
 
 def keys_behind(gallery: Gallery, twin: Gallery) -> list[str]:

@@ -1,13 +1,12 @@
 """Fixtures: a seeded generator, galleries on every store, the real data where it is."""
 
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import ColorEncoder, fingerprint_of
+from fakes import ColorEncoder
+from gallery_rows import STORES, gallery_on
 
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.settings import Settings
@@ -18,6 +17,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """README's demonstration takes longest: begun first, no other process waits for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_decoder() -> Iterator[None]:
+    """Tests have few photos, and half a second goes by until a process is ready to decode one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("placeprint.encoders.decoding.all_cores", lambda: 1)
+        yield
 
 
 @pytest.fixture
@@ -51,20 +58,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", qdrant_url=None, lock_timeout_s=0.2)
 
 
-def _stores() -> list[object]:
-    server = pytest.param("server", marks=pytest.mark.server)
-    return ["edge", "memory", server]
-
-
-@pytest.fixture(params=_stores())
+@pytest.fixture(params=STORES)
 def any_gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]:
     """An empty gallery of 8-d embeddings, once on each store."""
-    url = {"edge": None, "memory": ":memory:", "server": os.environ.get("QDRANT_URL")}[request.param]
-    if request.param == "server" and not url:
-        pytest.skip("QDRANT_URL is not set")
-    settings = Settings(home=tmp_path / "home", qdrant_url=url, lock_timeout_s=0.2)
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    with Gallery.create(name, fingerprint_of(8), settings=settings) as gallery:
+    with gallery_on(request.param, tmp_path / "home") as gallery:
         yield gallery
-        if request.param == "server":
-            gallery._index.store.clear()

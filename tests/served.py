@@ -10,6 +10,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
+import httpx
 import numpy as np
 from copies import copy_folder
 from fakes import ColorEncoder, record
@@ -90,6 +91,19 @@ def open_service(settings: ServiceSettings, encoder: ColorEncoder | None = None)
     encoder = encoder or ColorEncoder()
     encoders = {"color": encoder, encoder.fingerprint.name: encoder}
     return Service(settings, encoders, tell_here)  # a process for each service of the tests would take long
+
+
+class Carried(httpx.BaseTransport):
+    """Carries the client's requests to an application in this process."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        headers = {"content-type": request.headers.get("content-type", "application/json")}
+        answer = self.client.request(request.method, path, content=request.read(), headers=headers)
+        return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
 
 
 @contextmanager

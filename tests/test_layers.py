@@ -43,9 +43,9 @@ def test_a_climbing_import_would_be_seen() -> None:
     assert layers({"placeprint.indexer", "placeprint.indexer.gallery", "numpy"}) == {"indexer"}
 
 
-def test_two_modules_alone_import_qdrant() -> None:
+def test_the_two_stores_alone_import_qdrant() -> None:
     users = {file.name for file in FILES if any(name.startswith("qdrant") for name in imported(file))}
-    assert users == {"store.py", "store_words.py"}
+    assert users == {"edge_store.py", "server_store.py"}
 
 
 @pytest.mark.parametrize("statement", ["import placeprint", "import placeprint.api.cli"])

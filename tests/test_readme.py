@@ -136,7 +136,11 @@ def test_the_python_lines_on_places_print_what_they_say(capsys: pytest.CaptureFi
 def test_every_command_in_readme_exists() -> None:
     from placeprint.api.cli import app
 
-    verbs = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    verbs = {
+        info.name or info.callback.__name__.replace("_", "-")
+        for info in app.registered_commands
+        if info.callback
+    }
     verbs |= {group.name for group in app.registered_groups if group.name}
-    named = set(re.findall(r"placeprint ([a-z]+)", README)) - {"import"}
+    named = set(re.findall(r"placeprint ([a-z]+(?:-[a-z]+)*)", README)) - {"import"}
     assert named <= verbs

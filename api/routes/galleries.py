@@ -114,5 +114,7 @@ async def _described(service: Service, served: ServedGallery) -> GalleryOut:
         switching_to=served.switching_to,
         places=_places(served),
         vectors=served.vectors,
+        can_recognize=service.settings.may_geolocate and not isinstance(model, ServedMap),
+        max_look_again=service.settings.max_look_again,
         **numbers,
     )

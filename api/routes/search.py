@@ -54,12 +54,7 @@ async def search(asked: SearchRequest, service: Opened, gallery: InGallery) -> A
 
     Without queries: the photos that pass the filter, in the order of their ids.
     """
-    if asked.filter.within is not None or asked.filter.exclude_within is not None:
-        precision.check_place("an area", gallery.cap)
-        filter = await service.in_files(filter_of, asked.filter)  # polygons take time
-    else:
-        filter = filter_of(asked.filter)
-    precision.check_filter(filter, gallery.cap)
+    filter = await checked_filter(service, gallery, asked.filter)
     places = [one.location for one in asked.queries if isinstance(one, LocationQuery)]
     if places:
         precision.check_place("location", gallery.cap)
@@ -94,7 +89,7 @@ async def search_by_photo(
     ] = None,
 ) -> Any:
     """Photos like the one in the body. The same as a search with JSON, easier to type."""
-    filter = Filter(within=_circle(near, radius_km), where=conditions(where or []))
+    filter = Filter(within=circle_of(near, radius_km), where=conditions(where or []))
     precision.check_filter(filter, gallery.cap)
     asked = SearchRequest(limit=limit, offset=offset)
     content = await one_photo(request)
@@ -173,6 +168,22 @@ def _vector(numbers: list[float], dimension: int) -> NDArray[np.float32]:
     return np.asarray(vector / length, np.float32)
 
 
+async def checked_filter(service: Service, gallery: ServedGallery, asked: FilterIn) -> Filter:
+    """The filter that a request describes, as far as it may be asked of a gallery.
+
+    Raises:
+        InvalidFilter: a condition without a meaning.
+        TooPrecise: one that would tell more than an answer may.
+    """
+    if asked.within is not None or asked.exclude_within is not None:
+        precision.check_place("an area", gallery.cap)
+        filter = await service.in_files(filter_of, asked)  # polygons take time
+    else:
+        filter = filter_of(asked)
+    precision.check_filter(filter, gallery.cap)
+    return filter
+
+
 def filter_of(asked: FilterIn) -> Filter:
     """The filter that a request describes.
 
@@ -227,7 +238,13 @@ def _check_condition(name: str, value: Any) -> None:
         raise InvalidFilter(f"where {name}: a number that the store cannot hold; in quotes it is a text")
 
 
-def _circle(near: str | None, radius_km: float) -> Circle | None:
+def circle_of(near: str | None, radius_km: float) -> Circle | None:
+    """The circle that an address asks for, ``near=lon,lat``; None without.
+
+    Raises:
+        InvalidQuestion: not two numbers.
+        InvalidCoordinate: no place on Earth.
+    """
     if near is None:
         return None
     try:

@@ -52,7 +52,12 @@ class GalleryOut(Answer):
     places: PlacesFacts | None = None
     """What it looks at, where it holds places of a map; absent where it holds photos."""
     vectors: list[str] = Field(default_factory=list)
-    """What else its photos are searched by: ``map``, by the map around them, with `POST …/places/like`."""
+    """What else its photos are searched by: ``map``, by the map around them, with `POST …/places/like`;
+    others, such as ``place``, with `POST …/recognize`."""
+    max_look_again: int = 0
+    """Photos that `POST …/recognize` looks at again at most."""
+    can_recognize: bool = False
+    """Whether the very places of photos are recognized here."""
     bbox: list[float] | None = None
     """[west, south, east, north] around the cells that hold photos, as coarse as places are told."""
 

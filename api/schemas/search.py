@@ -132,22 +132,16 @@ class SearchRequest(Request):
         return self
 
 
-class Neighbor(Answer):
-    """A photo found."""
+class FoundPhoto(Answer):
+    """A photo that answers, as far as it may be told."""
 
     id: str
-    score: float
-    """By which the answer is ordered, higher first: cosine similarity, plus the bonus of `prefer_near`;
-    the sum of weighted reciprocal ranks where rankings were fused; minus kilometers where only a
-    location was asked."""
     similarity: float | None = None
     """Cosine similarity to the (combined) query; absent where nothing was embedded."""
     z_score: float | None = None
     """How far the similarity lies above that of a random photo of the gallery to the same query, in
     standard deviations. Unlike similarities, these compare between texts and photos and between
     encoders."""
-    distance_km: float | None = None
-    """To the location asked for, or else to that of `prefer_near`; only where places are told."""
     lon: float | None = None
     lat: float | None = None
     captured_at: datetime | None = None
@@ -155,6 +149,17 @@ class Neighbor(Answer):
     """What the source said of the photo; only where the operator lets everything be told."""
     thumbnail: str | None = None
     """Path of a small picture, where the file is at hand."""
+
+
+class Neighbor(FoundPhoto):
+    """A photo found."""
+
+    score: float
+    """By which the answer is ordered, higher first: cosine similarity, plus the bonus of `prefer_near`;
+    the sum of weighted reciprocal ranks where rankings were fused; minus kilometers where only a
+    location was asked."""
+    distance_km: float | None = None
+    """To the location asked for, or else to that of `prefer_near`; only where places are told."""
 
 
 class SearchAnswer(Answer):

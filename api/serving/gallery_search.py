@@ -25,6 +25,7 @@ from ...indexer.ranking import (
     nearest_and_near,
     nearest_to_place,
 )
+from ...indexer.store import VECTOR
 from . import metrics, precision
 from .precision import Precision
 from .refusals import InvalidQuestion, TooPrecise
@@ -51,12 +52,14 @@ class GallerySearch:
         cap: how precisely places are told.
         sensitive: areas of which nothing is told.
         is_of_places: whether an embedding tells the place, as a map's does.
+        using: which vectors similarities are of, the gallery's own or named ones.
     """
 
     gallery: Gallery
     cap: Precision
     sensitive: SensitiveAreas
     is_of_places: bool = False
+    using: str = VECTOR
 
     def best(
         self,
@@ -121,7 +124,9 @@ class GallerySearch:
             return nearest_and_near(self.gallery, embedding, wish, k, filter=filter, offset=offset)
         if self.cap == "25km" and filter.within is not None:
             return self._coarsely_within(embedding, k, filter, offset, keep)
-        return by_similarity(self.gallery.nearest(embedding, k, filter=filter, offset=offset))
+        return by_similarity(
+            self.gallery.nearest(embedding, k, filter=filter, offset=offset, using=self.using)
+        )
 
     def _nearest_to(
         self, lon: float, lat: float, k: int, filter: Filter, offset: int, keep: Keep
@@ -159,7 +164,7 @@ class GallerySearch:
     ) -> list[Ranked]:
         depth = PAGE
         while True:
-            page = self.gallery.nearest(embedding, depth, filter=filter)
+            page = self.gallery.nearest(embedding, depth, filter=filter, using=self.using)
             found = [one for one in page if keep(one.photo)]
             if len(found) >= offset + k or len(page) < depth:
                 return by_similarity(found[offset : offset + k])

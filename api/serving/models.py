@@ -1,7 +1,9 @@
 """The encoders that are served, each loaded once however many galleries it built."""
 
+import asyncio
 import functools
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...encoders.catalog import CARDS, load_encoder
-from ...encoders.errors import NoTextTower, UnknownEncoder
+from ...encoders.errors import (
+    FingerprintMismatch,
+    InvalidOption,
+    NoTextTower,
+    PlaceprintError,
+    UnknownEncoder,
+)
 from ...encoders.fingerprint import Fingerprint
 from ...encoders.image import ImageEncoder
 from ...encoders.map_files import MapFiles
 from ...encoders.preprocessing import Preprocessing
 from ...indexer.gallery import Gallery
+from ...indexer.named_vectors import VectorCard
+from ...indexer.place_card import PREFIX
 from ...indexer.place_opening import open_embedder
+from .local_reading import ServedReader
 from .model_worker import Embed, ModelWorker
 from .served_map import ServedMap
+
+log = logging.getLogger("placeprint.service")
 
 Pixels = NDArray[np.uint8]
 LoadEncoder = Callable[..., ImageEncoder]
@@ -102,6 +115,8 @@ class Models:
     def __init__(self, worker: ModelWorker, load: LoadEncoder = load_encoder) -> None:
         self._worker, self._load = worker, load
         self._by_id: dict[str, ServedModel] = {}
+        self._beside: dict[str, ServedModel] = {}  # of named vectors; their names may be files of the server
+        self._readers: dict[str, ServedReader | None] = {}
         self._maps: dict[tuple[str, ...], MapFiles] = {}
 
     def __iter__(self) -> "Any":
@@ -142,6 +157,57 @@ class Models:
 
         loading: Future[ServedMap] = self._worker.run(load)
         return loading.result()
+
+    def beside(self, gallery: Gallery, names: Collection[str]) -> dict[str, ServedModel]:
+        """What made a gallery's other vectors of photos; without it the gallery is served all the same.
+
+        These encoders are none that callers may ask by name, unless they are served anyway.
+
+        Args:
+            gallery: that has the vectors.
+            names: of vectors whose encoders may be loaded; of others they are found if they are loaded.
+        """
+        found: dict[str, ServedModel] = {}
+        for name, card in gallery.vectors.cards.items():
+            if card.encoder.startswith(PREFIX):  # it embeds places
+                continue
+            try:
+                model = self._of_vectors(card, may_load=name in names)
+            except PlaceprintError as error:
+                log.warning("gallery %s: nothing is recognized by %s: %s", gallery.name, name, error)
+            else:
+                if model is not None:
+                    found[name] = model
+        return found
+
+    async def reader_of(self, model: ServedModel) -> ServedReader | None:
+        """What reads a model's local features, made when first asked for; None where nobody can read them."""
+        id = model.fingerprint.id
+        if id not in self._readers:
+            await asyncio.wrap_future(self._worker.run(functools.partial(self._read_by, model)))
+        return self._readers[id]
+
+    def _read_by(self, model: ServedModel) -> None:
+        if model.fingerprint.id in self._readers:
+            return
+        try:
+            self._readers[model.fingerprint.id] = ServedReader.of(model.encoder)
+        except InvalidOption:
+            self._readers[model.fingerprint.id] = None
+
+    def _of_vectors(self, card: VectorCard, *, may_load: bool) -> ServedModel | None:
+        id = card.fingerprint.id
+        known = self._by_id.get(id) or self._beside.get(id)
+        if known is not None or not may_load:
+            return known
+        load = functools.partial(self._load_now, card.encoder, card.weights)
+        model: ServedModel = self._worker.run(load).result()
+        if model.fingerprint.id != id:
+            raise FingerprintMismatch(
+                f"{card.encoder} is not what made the vectors {card.name!r}; its file is another by now. "
+                f"Make them anew with: placeprint vectors build {card.name}"
+            )
+        return self._beside.setdefault(id, model)
 
     def load(self, name: str, weights: str | None = None) -> ServedModel:
         """Load an encoder, in the model thread, while nobody asks.

@@ -80,6 +80,10 @@ class PhotoDecoders:
         finally:
             metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
 
+    def decode_own(self, content: bytes, preprocessing: Preprocessing) -> tuple[Pixels, PhotoFacts]:
+        """A photo of a gallery as a model sees it, for threads that work on files."""
+        return self._own.decode(content, preprocessing)
+
     def thumbnail(self, content: bytes, side_px: int) -> bytes:
         """A small JPEG of a photo of a gallery, made of its pixels alone; takes as long as decoding."""
         return self._own.thumbnail(content, side_px)

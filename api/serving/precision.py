@@ -96,6 +96,15 @@ def coarse_photo(photo: Photo, precision: Precision) -> dict[str, Any]:
     return shown
 
 
+def tells_groups(precision: Precision) -> bool:
+    """Whether a photo may stand for its group, as the most similar frame of a walk does.
+
+    A group may be named after a street, and which photos vanish behind which would tell it: also to one
+    who adds a photo to a group whose name he guesses. So it may where groups are told.
+    """
+    return precision == "exact"
+
+
 def coarse_distance_km(photo: Photo, lon: float, lat: float) -> float:
     """From a place to the center of the cell in which a photo was taken; infinite where it has no place."""
     if photo.lon is None or photo.lat is None:
@@ -147,6 +156,27 @@ def check_exact(what: str, precision: Precision) -> None:
         raise TooPrecise(
             f"places are told to the {precision} here, and a search by {what} would tell them to the meter. "
             "The operator may allow it with PLACEPRINT_PRECISION=exact"
+        )
+
+
+_LEAST_RADIUS_KM = {"country": 200.0, "region": 75.0, "25km": 25.0, "exact": 0.0}
+
+
+def check_regions(name: str, radius_km: float, precision: Precision) -> None:
+    """See that the regions of a classifier are no finer than places may be told.
+
+    Args:
+        name: of the classifier.
+        radius_km: median over its regions of how far half of a region's photos lie from their middle.
+        precision: the cap.
+
+    Raises:
+        TooPrecise: they are.
+    """
+    if radius_km < _LEAST_RADIUS_KM[precision]:
+        raise TooPrecise(
+            f"places are told to the {precision} here, and the regions of {name} are finer: half of one's "
+            f"photos lie within {radius_km:.0f} km. The operator may allow it with PLACEPRINT_PRECISION=exact"
         )
 
 

@@ -58,6 +58,14 @@ class NotOffered(PlaceprintError):
     """Something that the operator has not switched on."""
 
 
+class EncoderNotServed(PlaceprintError):
+    """Vectors whose encoder the service has not loaded, so that no photo can be compared with them."""
+
+
+class UnknownClassifier(PlaceprintError):
+    """A region classifier that is not served."""
+
+
 class UnknownPhoto(PlaceprintError):
     """No photo of that id in the gallery, or no picture of it at hand."""
 

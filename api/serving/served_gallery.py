@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,17 @@ from ...indexer.gallery import Gallery
 from ...indexer.held_out import K
 from ...indexer.locator import Locator
 from ...indexer.originals import read_original
-from ...indexer.photos import Photo
+from ...indexer.photos import Photo, group_or_itself
 from ...indexer.place_card import MAP, NotOfPlaces, vectors_of_places
 from ...indexer.prior import Prior
 from ...indexer.ranking import Ranked
+from ...indexer.recognize import StandingFor, itself
 from ...indexer.record import Record, photo_id
 from ...indexer.reference import PriorName
 from . import maps, metrics, precision
 from .gallery_search import GallerySearch
 from .locate_process import Tell, tell_here
-from .models import AnyModel
+from .models import AnyModel, ServedModel
 from .place_search import PlaceSearch
 from .precision import Precision
 from .refusals import Busy, NotForPhotos, TooPrecise, UnknownPhoto
@@ -55,6 +57,7 @@ class ServedGallery:
         sensitive: areas of which nothing is told.
         tell: has locations worked out; by default in the calling thread.
         map: what looked at the map around its photos; None where nothing did, or it is not at hand.
+        beside: what made its other vectors of photos, by their names, as far as it is at hand.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class ServedGallery:
         sensitive: SensitiveAreas,
         tell: Tell = tell_here,
         map: ServedMap | None = None,
+        beside: Mapping[str, ServedModel] = MappingProxyType({}),
     ) -> None:
         self.gallery, self.model, self.cap, self._sensitive = gallery, model, cap, sensitive
-        self._tell = tell
+        self._tell, self.beside = tell, beside
         self.map = model if isinstance(model, ServedMap) else map
         self.writing = threading.RLock()
         self.following: ServedGallery | None = None  # the same photos by another model, while switching
@@ -219,7 +223,8 @@ class ServedGallery:
     @property
     def vectors(self) -> list[str]:
         """Names of the vectors by other encoders that can be asked by here."""
-        return [MAP] if self.map is not None and self.map is not self.model else []
+        has_map = self.map is not None and self.map is not self.model
+        return [*([MAP] if has_map else []), *sorted(self.beside)]
 
     @property
     def place_search(self) -> PlaceSearch:
@@ -409,6 +414,14 @@ class ServedGallery:
         if isinstance(self.model, ServedMap):
             shown["thumbnail"] = self.map_path(shown["lon"], shown["lat"])
         return shown
+
+    @property
+    def standing_for(self) -> StandingFor:
+        """What must be different of two photos that both answer, see `precision.tells_groups`."""
+        if not precision.tells_groups(self.cap):
+            return itself
+        hides = self._sensitive.holds
+        return lambda photo: photo.id if hides(photo.lon, photo.lat) else group_or_itself(photo)
 
     def map_path(self, lon: float | None, lat: float | None) -> str | None:
         """Path of a picture of the map around a place; None where there is no map, or no place is told."""

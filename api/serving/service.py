@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from .refusals import Busy, Conflict, DeadlinePassed, NotReady
 from .sensitive import SensitiveAreas
 from .served_gallery import ServedGallery
 from .served_map import ServedMap
+from .served_regions import ServedRegions, serve_regions
 from .service_settings import ServiceSettings, galleries_to_serve
 from .threads import Threads
 from .url_fetch import UrlFetcher
@@ -51,7 +52,7 @@ SEARCHED_S = 0.1
 """Patient work does not hurry in between two searches."""
 
 Answer = TypeVar("Answer")
-Kind: TypeAlias = Literal["search", "locate", "embed"]
+Kind: TypeAlias = Literal["search", "locate", "recognize", "embed"]
 """Questions that are counted apart, so that none of the slow ones keeps the quick ones out."""
 
 
@@ -85,11 +86,13 @@ class Service(Threads):
         self.worker = ModelWorker(max_waiting=settings.max_waiting)
         self.models = Models(self.worker, _loader(encoders or {}))
         self.galleries: dict[str, ServedGallery] = {}
+        self.regions: dict[str, ServedRegions] = {}
         self.n_unavailable = 0
         self._location_encoder: LocationEmbedder | None = None
-        self._n_inside: dict[Kind, int] = {"search": 0, "locate": 0, "embed": 0}
+        self._n_inside: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
         self._most_inside: dict[Kind, int] = {
-            "search": settings.max_inside, "locate": settings.max_locating, "embed": settings.max_embedding
+            "search": settings.max_inside, "locate": settings.max_locating,
+            "recognize": settings.max_recognizing, "embed": settings.max_embedding,
         }  # fmt: skip
         self._searched_at = -np.inf
         self.patience = Patience(lambda: self.is_searched)
@@ -117,6 +120,7 @@ class Service(Threads):
                 # One of many that is broken or in use must not keep the others from being served.
                 self.n_unavailable += 1
                 log.warning("gallery %s is not served: %s %s", name, type(error).__name__, error)
+        self.regions = serve_regions(self.settings.regions, self.models)
         if self.settings.may_geolocate and isinstance(self._tell, LocateProcess):
             self._tell.start()
 
@@ -149,12 +153,18 @@ class Service(Threads):
     def served_by(self, gallery: Gallery, model: AnyModel) -> ServedGallery:
         """An opened gallery with its model, under this service's settings."""
         return ServedGallery(
-            gallery, model, self.settings.precision, self.sensitive, self._tell, self._map_beside(gallery)
+            gallery,
+            model,
+            self.settings.precision,
+            self.sensitive,
+            self._tell,
+            self._map_beside(gallery),
+            self.models.beside(gallery, self.settings.vectors),
         )
 
     def _map_beside(self, gallery: Gallery) -> ServedMap | None:
         """What looked at the map around a gallery's photos; without it the gallery is served all the same."""
-        if MAP not in gallery.named.cards:
+        if MAP not in gallery.vectors.cards:
             return None
         try:
             return self.models.map_of_gallery(gallery)

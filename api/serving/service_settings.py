@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from ...encoders.errors import PlaceprintError, UnknownGallery
-from ...indexer.gallery import gallery_names
+from ...indexer.gallery_files import gallery_names
 from ...indexer.settings import Settings
 from .precision import Precision
 
@@ -39,6 +39,14 @@ class ServiceSettings(Settings):
 
     models: dict[str, str] = Field(default_factory=dict)
     """More image encoders to load: name, and the file of its weights or nothing."""
+
+    vectors: list[str] = Field(default_factory=lambda: ["place"])
+    """Names of the vectors beside a gallery's own by which photos are recognized. Their encoders are loaded
+    with the gallery, from where its `vectors build` had them."""
+
+    regions: dict[str, str] = Field(default_factory=dict)
+    """Region classifiers to serve: name, and the file that `train regions` left. The encoder whose embeddings
+    they read has to be served, for a gallery or among the models."""
 
     # --- where ---
     host: str = "127.0.0.1"
@@ -69,7 +77,8 @@ class ServiceSettings(Settings):
     """How precisely places are told: of what is asked about, and of the gallery's photos."""
 
     geolocation: bool | None = None
-    """Whether photos may be geolocated. By default only while this machine alone is listened to."""
+    """Whether photos may be geolocated, and their very places recognized. By default only while this machine
+    alone is listened to."""
 
     facet_fields: list[str] = Field(default_factory=list)
     """Fields of the payload whose values are counted even where nearly each photo has one of its own, which
@@ -79,7 +88,8 @@ class ServiceSettings(Settings):
     """GeoJSON polygons within which no place is told more precisely than by country."""
 
     audit_log: Path | None = None
-    """File to which a line is added for each geolocation; by default ``audit.jsonl`` in the home."""
+    """File to which a line is added for each geolocation or recognition; by default ``audit.jsonl`` in the
+    home."""
 
     # --- how much ---
     max_body_mb: float = Field(20.0, gt=0.0, le=1024.0)
@@ -109,6 +119,12 @@ class ServiceSettings(Settings):
 
     max_locating: int = Field(4, ge=1, le=1000)
     """Photos that are geolocated at a time, each of which takes some tenths of a second."""
+
+    max_recognizing: int = Field(4, ge=1, le=1000)
+    """Photos whose very place is looked for at a time; a second look takes about a second of a core."""
+
+    max_look_again: int = Field(50, ge=0, le=500)
+    """Most photos that one question may have looked at again; 0 for no second looks."""
 
     max_embedding: int = Field(64, ge=1, le=10_000)
     """Requests for embeddings, and for photos to be added, that are answered at a time."""

@@ -46,15 +46,24 @@ def cell_figures(log_p: _Floats, cell: NDArray[np.intp]) -> dict[str, float]:
     }
 
 
-def calibration_error(stated: _Floats, is_right: NDArray[np.bool_], *, n_bins: int = 15) -> float:
+def calibration_error(
+    stated: _Floats, is_right: NDArray[np.bool_], *, weights: _Floats | None = None, n_bins: int = 15
+) -> float:
     """Expected calibration error of stated probabilities, in [0, 1] (Naeini et al. 2015, Guo et al. 2017).
 
     The mean, over equal bins of [0, 1] and weighted by their photos, of how far the mean probability
     stated is from the share that was right.
+
+    Args:
+        stated: (n,).
+        is_right: (n,).
+        weights: how much each photo counts, (n,); by default all alike.
+        n_bins: number of bins.
     """
+    counts = np.ones(len(stated)) if weights is None else weights
     bins = np.minimum((stated * n_bins).astype(np.intp), n_bins - 1)
-    gap = np.bincount(bins, stated - is_right, n_bins)
-    return float(np.abs(gap).sum() / len(stated))
+    gap = np.bincount(bins, counts * (stated - is_right), n_bins)
+    return float(np.abs(gap).sum() / counts.sum())
 
 
 def top_cells(log_p: _Floats, center_lonlat: _Floats) -> _Floats:

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 
 from ..errors import WeightsUnavailable
-from ..location_files import read_metadata, read_tensors, write_atomically
+from ..location_files import read_description, read_tensors, write_atomically
 
 if TYPE_CHECKING:
     from ..geocell_head import GeocellHead
@@ -58,23 +58,3 @@ def read_head(path: Path) -> "GeocellHead":
             f"{path}: its parts do not fit each other ({error}); copy it again"
         ) from None
     return head.eval()
-
-
-def read_description(path: Path, kind: str, version: int, called: str) -> dict[str, Any]:
-    """The JSON in a file's header, of the kind and version wanted.
-
-    Raises:
-        WeightsUnavailable: no such file, damaged, or of another kind; the message says which.
-    """
-    try:
-        description = json.loads(read_metadata(path).get("placeprint", "{}"))
-    except ValueError as error:
-        raise WeightsUnavailable(f"{path}: its description is damaged ({error})") from None
-    if not isinstance(description, dict) or description.get("format") != kind:
-        raise WeightsUnavailable(f"{path}: not the file of {called}")
-    if description.get("version") != version:
-        raise WeightsUnavailable(
-            f"{path}: written in version {description.get('version')!r} of the format, this Placeprint reads "
-            f"version {version}; update one or the other"
-        )
-    return description

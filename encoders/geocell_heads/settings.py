@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import InvalidOption
 from ..geocell_targets import KEPT, Tau
+from ..run_settings import known_settings
 
 HeadKind = Literal["linear", "mlp"]
 Solver = Literal["auto", "lbfgs", "adamw"]
@@ -102,11 +103,9 @@ class HeadRun:
         Raises:
             InvalidOption: a setting unknown here.
         """
-        unknown = set(settings) - {one.name for one in fields(cls)}
-        if unknown:
-            raise InvalidOption(f"no setting {', '.join(sorted(unknown))} here; made by another version?")
         values: dict[str, Any] = {
-            key: tuple(one) if isinstance(one, list) else one for key, one in settings.items()
+            key: tuple(one) if isinstance(one, list) else one
+            for key, one in known_settings(cls, settings).items()
         }
         return cls(**values)
 

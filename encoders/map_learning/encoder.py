@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +22,7 @@ from torch import nn
 from ..errors import InvalidOption, WeightsUnavailable
 from ..fingerprint import Fingerprint
 from ..location import evaluating
-from ..location_files import read_metadata, read_tensors, write_atomically
+from ..location_files import read_description, read_tensors, write_described
 from ..mosaics.legend import LEGEND_VERSION, N_CLASSES
 from ..sphere import as_lonlat
 from .crop_source import CropSource
@@ -184,12 +183,7 @@ class MapEncoder:
             "config": asdict(self.config),
             "card": self.card,
         }
-        try:
-            text = json.dumps(description, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidOption(f"the card of {self.name!r} must be JSON: {error}") from None
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()}
-        write_atomically(Path(path), safetensors.torch.save(tensors, {"placeprint": text}))
+        write_described(Path(path), self.network.state_dict(), description, name=self.name)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -200,15 +194,7 @@ class MapEncoder:
                 tensors do not fit.
         """
         path = Path(path)
-        try:
-            description = json.loads(read_metadata(path).get("placeprint", "{}"))
-        except ValueError as error:
-            raise WeightsUnavailable(f"{path}: its description is damaged ({error})") from None
-        if description.get("format") != FORMAT or description.get("version") != VERSION:
-            raise WeightsUnavailable(
-                f"{path}: holds {description.get('format', 'weights')!r} of version "
-                f"{description.get('version')!r}, not a map encoder of version {VERSION}"
-            )
+        description = read_description(path, FORMAT, VERSION, "a map encoder")
         try:
             config = MapEncoderConfig(**description["config"])
             encoder = cls(config, name=description["name"], card=description["card"])

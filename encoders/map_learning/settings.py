@@ -7,10 +7,11 @@ weights and batch are not known to us: the numbers of every preset are ours.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from ..errors import InvalidOption, UnknownEncoder
+from ..errors import InvalidOption
+from ..run_settings import known_settings, preset_of
 from .network import NETWORKS, STRIDE
 
 Variant = Literal["ours", "paper"]
@@ -187,10 +188,7 @@ class MapRun:
         Raises:
             InvalidOption: a setting unknown here.
         """
-        unknown = set(settings) - {one.name for one in fields(cls)}
-        if unknown:
-            raise InvalidOption(f"no setting {', '.join(sorted(unknown))} here; made by another version?")
-        return cls(**settings)
+        return cls(**known_settings(cls, settings))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "MapRun":
@@ -199,9 +197,7 @@ class MapRun:
         Raises:
             UnknownEncoder: no preset of that name.
         """
-        if name not in PRESETS:
-            raise UnknownEncoder(f"no preset {name!r} of map training; there are {', '.join(PRESETS)}")
-        return replace(PRESETS[name], **changes)
+        return preset_of(PRESETS, name, "map training", changes)
 
 
 def _require(is_met: bool, name: str, run: MapRun, expected: str) -> None:

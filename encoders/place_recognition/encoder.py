@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +23,7 @@ from ..catalog import load_encoder
 from ..errors import FingerprintMismatch, InvalidOption, NoTextTower, WeightsUnavailable
 from ..fingerprint import Fingerprint
 from ..image import Embeddings
-from ..location_files import read_metadata, read_tensors, write_atomically
+from ..location_files import read_description, read_tensors, write_described
 from ..preprocessing import Preprocessing
 from .local_features import HasBackbone, LocalFeatures
 from .pooling import Aggregator, Kind, make_aggregator
@@ -168,11 +167,7 @@ class PlaceEncoder:
             "whitening": None if self.whitening is None else self.whitening.checksum,
             "card": self.card,
         }
-        try:
-            text = json.dumps(description, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidOption(f"the card of {self.name!r} must be JSON: {error}") from None
-        write_atomically(Path(path), safetensors.torch.save(self._tensors(), {"placeprint": text}))
+        write_described(Path(path), self._tensors(), description, name=self.name)
 
     @classmethod
     def load(cls, path: str | Path, *, weights: Path | None = None, name: str | None = None) -> Self:
@@ -189,7 +184,7 @@ class PlaceEncoder:
             FingerprintMismatch: weights of the backbone that it was not made with.
         """
         path = Path(path)
-        about = _description(path)
+        about = read_description(path, FORMAT, VERSION, "a place encoder")
         backbone: Any = load_encoder(about["backbone"]["name"], weights=weights)
         found, made_with = backbone.fingerprint.weights_sha256, about["backbone"]["weights_sha256"]
         if found != made_with:
@@ -224,24 +219,6 @@ class PlaceEncoder:
             if key.startswith(self.tuned):
                 found[f"backbone.{key}"] = value
         return {key: value.detach().cpu().contiguous() for key, value in found.items()}
-
-
-def _description(path: Path) -> dict[str, Any]:
-    """The header of a file of ours.
-
-    Raises:
-        WeightsUnavailable: no such file, damaged, or of another kind.
-    """
-    try:
-        about = json.loads(read_metadata(path).get("placeprint", "{}"))
-    except ValueError as error:
-        raise WeightsUnavailable(f"{path}: its description is damaged ({error})") from None
-    if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise WeightsUnavailable(
-            f"{path}: holds {about.get('format', 'weights')!r} of version {about.get('version')!r}, not a "
-            f"place encoder of version {VERSION}"
-        )
-    return dict(about)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

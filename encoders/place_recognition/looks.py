@@ -6,13 +6,12 @@ span more dimensions for the whitening.
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from ..photo import open_photo
+from ..photo import ImageLike, open_photo
 from ..preprocessing import Preprocessing
 
 LIGHT = 0.3
@@ -23,12 +22,12 @@ ASPECT = 4.0 / 3.0
 
 
 def look(
-    file: Path, preprocessing: Preprocessing, number: int, *, least_area: float, seed: int, row: int
+    file: ImageLike, preprocessing: Preprocessing, number: int, *, least_area: float, seed: int, row: int
 ) -> NDArray[np.uint8]:
     """One look at a photo; the same for the same arguments.
 
     Args:
-        file: the photo.
+        file: the photo, as anything that `open_photo` takes.
         preprocessing: of the encoder.
         number: of the look; 0 is the whole photo in its own light, as it is embedded in use.
         least_area: smallest share of the photo's area that a part may have.

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from ..errors import InvalidOption
 from ..netvlad import Form
+from ..run_settings import known_settings
 from .pooling import Kind
 
 Loss = Literal["multi-similarity", "triplet"]
@@ -135,9 +136,7 @@ class PlaceRun:
         Raises:
             InvalidOption: a setting unknown here.
         """
-        if unknown := set(settings) - {one.name for one in fields(cls)}:
-            raise InvalidOption(f"no setting {', '.join(sorted(unknown))} here; made by another version?")
-        return cls(**settings)
+        return cls(**known_settings(cls, settings))
 
 
 def _require(is_met: bool, name: str, run: PlaceRun, wanted: str) -> None:

@@ -122,13 +122,13 @@ class Watch:
 def corrupt_uploads(server: Server, n: int, seed: int) -> None:
     statuses: dict[int, int] = {}
     longest = 0.0
-    routes = (f"{TRIPS}/search/image", f"{TRIPS}/geolocate", "/v1/embed/images")
+    routes = (f"{TRIPS}/search/image", f"{TRIPS}/geolocate", f"{TRIPS}/recognize", "/v1/embed/images")
     with Watch(server) as watch, httpx.Client(base_url=server.url, timeout=60) as client:
         for i, (name, content) in enumerate(damaged.damaged_photos(n, seed)):
             if not content or len(content) > 19 * MB:
                 continue
             started = time.perf_counter()
-            answer = client.post(routes[i % 3], content=content, headers=JPEG)
+            answer = client.post(routes[i % len(routes)], content=content, headers=JPEG)
             longest = max(longest, time.perf_counter() - started)
             statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
             assert answer.status_code == 200 or 400 <= answer.status_code < 500, (name, answer.text)

@@ -19,8 +19,8 @@ from placeprint.api.map_tiles import TilesUnavailable
 from placeprint.api.map_views import View, view_of, world_view
 from placeprint.api.maps import draw_gallery, draw_location, in_words
 from placeprint.encoders.sphere import EARTH_AREA_KM2, destination, great_circle_km, uniform_on_sphere
-from placeprint.indexer.gallery import Neighborhood
 from placeprint.indexer.geolocate import Location, locate
+from placeprint.indexer.neighbors import Neighborhood
 from placeprint.indexer.photos import Photo
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import SurfaceModel

@@ -21,8 +21,8 @@ from placeprint.api.pages import (
     thumbnail,
 )
 from placeprint.indexer.evaluation_report import Evaluation, Row
-from placeprint.indexer.gallery import Neighbor, Neighborhood
 from placeprint.indexer.geolocate import locate
+from placeprint.indexer.neighbors import Neighbor, Neighborhood
 from placeprint.indexer.photos import Photo
 from placeprint.indexer.prior import Prior
 from placeprint.indexer.surface_model import SurfaceModel

@@ -107,7 +107,7 @@ def test_photos_are_found_by_the_map_around_them(tmp_path: Path) -> None:
     told = json.loads(run(tmp_path, *words, "--json").stdout)
     assert (told["n_embedded"], told["n_unchanged"], told["n_without_place"]) == (2, 2, 2)
     with opened(tmp_path, "walk") as walk:
-        assert len(walk.vector_marks("map")) == 4 and len(walk.lacking("map")) == 2
+        assert len(walk.vectors.marks("map")) == 4 and len(walk.vectors.lacking("map")) == 2
     answer = run(tmp_path, *words, "--box", "1,2,3,4", "--json")
     assert answer.returncode == 2 and "holds photos" in answer.stderr
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from fakes import ColorEncoder, record
@@ -17,7 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from map_gallery_fakes import CENTER, GROUND_M, make_maps, make_place_gallery
 from PIL import Image
-from served import JPEG, is_problem, make_gallery, picture, serving
+from served import JPEG, Carried, is_problem, make_gallery, picture, serving
 
 from placeprint.api import routes
 from placeprint.api.client import Client
@@ -166,6 +165,7 @@ def test_photos_and_texts_are_refused_in_words(client: TestClient) -> None:
     red = picture("red")
     asked = [
         client.post(f"{CITY}/search/image", content=red, headers=JPEG),
+        client.post(f"{CITY}/recognize", content=red, headers=JPEG),
         client.post(f"{CITY}/search", json={"queries": [{"text": "red"}]}),
         client.post(f"{CITY}/geolocate", content=red, headers=JPEG),
         client.post(f"{CITY}/photos", content=red, headers=JPEG),
@@ -257,6 +257,8 @@ def test_photos_are_found_by_the_map_around_them(walked: Path) -> None:
         assert "/photos/" in first["thumbnail"] and "/places/map" in answer["asked"][0]["thumbnail"]
         by_photo = {"queries": [{"photo": first["id"]}], "limit": 3}
         assert len(client.post("/v1/galleries/walk/search", json=by_photo).json()["neighbors"]) == 3
+        by_map = client.post("/v1/galleries/walk/recognize?using=map", content=picture("red"), headers=JPEG)
+        assert is_problem(by_map, 422) and "no vectors 'map' of photos" in by_map.json()["detail"]
 
 
 @pytest.mark.parametrize("precision", ["country", "region", "25km"])
@@ -342,19 +344,6 @@ def test_places_in_a_sensitive_area_never_answer(home: Path, tmp_path: Path) -> 
 
 
 # --- the client -------------------------------------------------------------------------------------
-
-
-class Carried(httpx.BaseTransport):
-    """Carries the client's requests to an application in this process."""
-
-    def __init__(self, client: TestClient) -> None:
-        self.client = client
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.raw_path.decode()
-        headers = {"content-type": request.headers.get("content-type", "application/json")}
-        answer = self.client.request(request.method, path, content=request.read(), headers=headers)
-        return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
 
 
 def test_the_client_asks_for_likes(client: TestClient) -> None:

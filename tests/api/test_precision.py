@@ -27,7 +27,8 @@ from placeprint.api.serving.refusals import TooPrecise
 from placeprint.encoders.areas import Area, Box, Circle, Polygon
 from placeprint.encoders.sphere import great_circle_km
 from placeprint.indexer.filters import Filter
-from placeprint.indexer.gallery import Gallery, Neighbor
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.neighbors import Neighbor
 from placeprint.indexer.photos import Photo
 from placeprint.indexer.ranking import Wish
 from placeprint.indexer.settings import Settings

@@ -12,8 +12,15 @@ from placeprint.api.train_place_recognition import read_photos
 from placeprint.encoders.errors import InvalidCoordinate, UnknownColumns
 
 SMALL = (
-    "--layer", "1", "--size", "64", "--centers", "4", "--epochs", "1", "--looks", "1", "--dimension", "12",
+    "--layer", "1", "--size", "64", "--centers", "4", "--epochs", "1", "--dimension", "12",
+    "--settings", "quick.json",
 )  # fmt: skip
+
+
+SETTINGS = {
+    "quick.json": '{"n_looks": 1, "n_views": 2}', "odd.json": '{"n_wheels": 3}', "list.json": "[1]",
+    "own.json": '{"epochs": 3}', "words.json": '{"n_looks": "many"}', "torn.json": '{"n_looks":',
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +35,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "photos.csv").write_text("\n".join(["image,lat,lon,day", *rows]))
     write_weights(CONV, folder)
+    for name, told in SETTINGS.items():
+        (folder / name).write_text(told)
     return folder
 
 
@@ -46,6 +55,8 @@ def test_lines_of_json_end_in_a_report_and_the_encoder_indexes(town: Path, tmp_p
     report = lines[-1]
     assert report["event"] == "report" and report["dimension"] == 12
     assert report["source"] == {"source": "photos.csv", "licence": "CC0"}
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["n_looks"], settings["n_views"], settings["n_centers"]) == (1, 2, 4)
     encoder = tmp_path / "run" / "place-encoder.safetensors"
     indexed = run_program(
         town, "index", "photos", "--gallery", "town", "--encoder", f"place:{encoder}", "--weights",
@@ -87,7 +98,10 @@ def test_on_a_terminal_it_speaks_in_sentences(
     (["--other-sequence"], "of another sequence"), (["--aggregation", "mean"], "nothing to learn"),
     (["--time-column", "hour"], "no column 'hour'"), (["--device", "tpu"], "cpu or cuda"),
     (["--encoder", "demonstration"], "open_clip:… or timm:…"), (["--weights", "none"], "no such file"),
-    (["--manifest", "none.csv"], "no such file"),
+    (["--manifest", "none.csv"], "no such file"), (["--settings", "none.json"], "No such file"),
+    (["--settings", "odd.json"], "no setting n_wheels"), (["--settings", "list.json"], "give an object"),
+    (["--settings", "own.json"], "epochs has an option of its own"),
+    (["--settings", "words.json"], "a value of another kind"), (["--settings", "torn.json"], "no JSON"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said_without_a_traceback(
     town: Path, tmp_path: Path, words: list[str], said: str

@@ -6,7 +6,7 @@ Every variant trains on the same places with the same views. The encoder then em
 held-out blocks, none of whose crops touches one of training, and of the training blocks, and three
 things are read off its embeddings by a ridge regression or 5 nearest neighbors of training:
 
-- ``shares``: the shares of the classes in the crop itself, R², mean over classes that occur;
+- ``shares``: the shares of the classes in the crop itself, R², classes weighing as they vary;
 - ``around``: the share of built-up pixels in a crop three times as wide, of which eight ninths were
   never seen, R²;
 - ``land use``: the commonest class in the middle of the crop, balanced accuracy;
@@ -14,7 +14,8 @@ things are read off its embeddings by a ridge regression or 5 nearest neighbors 
 
 ``turned`` is the mean cosine between one place's crop and the same turned by 90 degrees; ``1 km`` that
 between places that far apart. The histogram of the crop and an untrained encoder stand beside.
-Intervals are over seeds, of which each has its own network, places and blocks.
+Each seed has its own network, places and blocks, which differ more than variants do: what a variant changes
+is read off the differences from the default of the same seed.
 """
 
 import argparse
@@ -123,7 +124,7 @@ def measure(trainer: MapTrainer, embed: Any) -> dict[str, float]:
 
 def _ridge(x: dict[str, _Floats], y: dict[str, _Floats]) -> float:
     fit = RidgeCV(np.logspace(-2, 4, 13)).fit(x["train"], y["train"])
-    return float(r2_score(y["test"], fit.predict(x["test"]), multioutput="uniform_average"))
+    return float(r2_score(y["test"], fit.predict(x["test"]), multioutput="variance_weighted"))
 
 
 def _cosine(a: _Floats, b: _Floats) -> float:
@@ -192,7 +193,7 @@ def main() -> None:
             row = one_unit(source, lonlat, labels, replace(base, **VARIANTS[name]))
             units.append({"variant": name, "seed": seed, **row})
             console.print(f"{seed} {name}: {json.dumps(row)}", markup=False, soft_wrap=True)
-            about = {"machine": platform.processor(), "torch": torch.__version__, "settings": base.to_dict()}
+            about = {"machine": platform.machine(), "torch": torch.__version__, "settings": base.to_dict()}
             (asked.out / "map_ablation.json").write_text(json.dumps({**about, "units": units}, indent=1))
     show(units)
 
@@ -218,6 +219,26 @@ def show(units: list[dict[str, Any]]) -> None:
             error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
             spread = f" ±{error:.3f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.3f}{spread}" if values else "")
+        table.add_row(name, *cells)
+    console.print(table)
+    show_differences(units)
+
+
+def show_differences(units: list[dict[str, Any]]) -> None:
+    """What variants change: the default's row subtracted seed by seed, mean and standard error."""
+    default = {unit["seed"]: unit for unit in units if unit["variant"] == "default"}
+    columns = [name for name in COLUMNS if all(name in unit for unit in default.values())]
+    table = Table("less the default", *columns, box=None, pad_edge=False)
+    for name in dict.fromkeys(unit["variant"] for unit in units):
+        cells = []
+        for column in columns:
+            found = [
+                unit[column] - default[unit["seed"]][column]
+                for unit in units
+                if unit["variant"] == name and column in unit and unit["seed"] in default
+            ]
+            error = np.std(found, ddof=1) / len(found) ** 0.5 if len(found) > 1 else 0.0
+            cells.append(f"{np.mean(found):+.3f} ±{error:.3f}" if found else "")
         table.add_row(name, *cells)
     console.print(table)
 

@@ -14,7 +14,8 @@ from fakes import fingerprint_of, record, unit_rows
 
 from placeprint.api.commands_backup import backup, restore
 from placeprint.api.exits import Verbs, explained
-from placeprint.indexer.gallery import Gallery, gallery_names
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.gallery_files import gallery_names
 from placeprint.indexer.settings import Settings
 
 app = typer.Typer(cls=Verbs)

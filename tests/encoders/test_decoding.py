@@ -189,3 +189,9 @@ def test_decoding_small_hardly_changes_the_pixels(damaged_folder: Path) -> None:
     with Image.open(path) as image:
         full = SMALL.pixels(image.convert("RGB"))
     assert np.abs(small.astype(float) - full).mean() < 2.0
+
+
+def test_unless_told_otherwise_every_core_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("placeprint.encoders.decoding.all_cores", lambda: 3)
+    with DecodePool(SMALL) as pool:
+        assert pool.workers == 3

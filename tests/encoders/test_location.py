@@ -334,7 +334,7 @@ def spoil_incomplete(path):
         (spoil_text, "not a safetensors file"),
         (spoil_cut, "not a safetensors file, or damaged"),
         (spoil_empty, "not a safetensors file, or damaged"),
-        (spoil_foreign, "not of a location encoder"),
+        (spoil_foreign, "not the file of a location encoder"),
         (spoil_json, "description is damaged"),
         (spoil_shape, "do not fit its description"),
         (spoil_incomplete, "incomplete"),

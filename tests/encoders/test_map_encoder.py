@@ -105,7 +105,7 @@ def test_foreign_and_damaged_files_are_named(encoder: MapEncoder, tmp_path: Path
     with pytest.raises(WeightsUnavailable, match="no such file"):
         MapEncoder.load(tmp_path / "none.safetensors")
     path.write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
-    with pytest.raises(WeightsUnavailable, match="not a map encoder"):
+    with pytest.raises(WeightsUnavailable, match="not the file of a map encoder"):
         MapEncoder.load(path)
     about = {"format": "placeprint-map-encoder", "version": 1, "name": "x", "card": {}}
     for config, match in (

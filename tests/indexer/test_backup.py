@@ -29,8 +29,8 @@ from placeprint.encoders.errors import DamagedLedger, PlaceprintError, UnknownGa
 from placeprint.indexer import backup as backup_module
 from placeprint.indexer.archive import ArchiveWriter, DamagedArchive
 from placeprint.indexer.backup import back_up
-from placeprint.indexer.gallery import Gallery, gallery_names
-from placeprint.indexer.gallery_files import CALIBRATION
+from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.gallery_files import CALIBRATION, gallery_names
 from placeprint.indexer.restore import restore, verify
 from placeprint.indexer.settings import Settings
 

@@ -209,7 +209,7 @@ def test_a_damaged_note_is_named(gallery: Gallery, settings: Settings, content: 
 CASE = """
 import os, signal
 from pathlib import Path
-from placeprint.indexer import erasing, gallery as galleries, index, ledger
+from placeprint.indexer import erasing, gallery as galleries, generations, index, ledger
 from placeprint.indexer.settings import Settings
 
 def killed_in(owner, name, *, before=False, at=1):
@@ -227,11 +227,11 @@ def killed_in(owner, name, *, before=False, at=1):
 def case(home, place, ids):
     with galleries.Gallery.open("trips", settings=Settings(home=Path(home), qdrant_url=None)) as gallery:
         if place == "noted":
-            killed_in(erasing.Erasing, "begin")
+            killed_in(erasing.Erasing, "note")
         elif place == "in the ledger, not in the store":
             killed_in(ledger.Ledger, "append")
         elif place == "deleted":
-            killed_in(galleries.Gallery, "_delete")
+            killed_in(index.Index, "delete")
         elif place == "one shard emptied":
             killed_in(ledger.Ledger, "_write", at=2)
         elif place == "all shards emptied":
@@ -245,15 +245,14 @@ def case(home, place, ids):
         elif place == "before the exchange":
             killed_in(index.Index, "_exchange", before=True)
         elif place == "exchanged":
-            killed_in(index, "_clear", before=True)
+            killed_in(generations.Generations, "clear", before=True)
         elif place == "half of the old store removed":
-            real = index.shutil.rmtree
-            def half(folder, *args, **given):
-                for path in sorted(Path(folder).rglob("*"))[::2]:
+            def half(folders, number):
+                for path in sorted(folders.path(number).rglob("*"))[::2]:
                     if path.is_file():
                         path.unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
-            index._clear = half
+            generations.Generations.clear = half
         elif place == "before the note goes":
             killed_in(erasing.Erasing, "end", before=True)
         begin()

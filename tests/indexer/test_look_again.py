@@ -41,7 +41,7 @@ def photos(tmp_path: Path) -> Path:
 def gallery(photos: Path, settings: Settings) -> Gallery:
     made = Gallery.create("trips", ColorEncoder().fingerprint, encoder="color", settings=settings)
     index(list_source(photos), made, ColorEncoder(), workers=1)
-    made.begin_vectors(VectorCard(name="negative", fingerprint=Negative().fingerprint, encoder="negative"))
+    made.vectors.begin(VectorCard(name="negative", fingerprint=Negative().fingerprint, encoder="negative"))
     return made
 
 
@@ -78,7 +78,7 @@ def test_an_interruption_keeps_what_was_embedded(gallery: Gallery, monkeypatch: 
 
         with pytest.raises(KeyboardInterrupt):
             look_again(gallery, "negative", Negative(), workers=1, progress=stop)
-        assert len(gallery.lacking("negative")) == 4
+        assert len(gallery.vectors.lacking("negative")) == 4
         assert look_again(gallery, "negative", Negative(), workers=1) == (4, 8, [])
 
 

@@ -26,6 +26,7 @@ from placeprint.encoders.fingerprint import Fingerprint
 from placeprint.indexer import gallery as gallery_module
 from placeprint.indexer import switching
 from placeprint.indexer.backup import back_up
+from placeprint.indexer.edge_store import EdgeStore
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.index import Index
@@ -33,7 +34,6 @@ from placeprint.indexer.named_vectors import VectorCard
 from placeprint.indexer.record import photo_id
 from placeprint.indexer.restore import restore
 from placeprint.indexer.settings import Settings
-from placeprint.indexer.store import EdgeStore
 
 N, D = 40, 6
 OTHER = Fingerprint(
@@ -58,10 +58,10 @@ def fill(gallery: Gallery, *, n_named: int = N - 5) -> None:
         for i, vector in enumerate(own())
     ]
     gallery.add(rows[:25])
-    gallery.begin_vectors(CARD)
-    gallery.add_vectors("map", SHA256[:10], other()[:10])
+    gallery.vectors.begin(CARD)
+    gallery.vectors.add("map", SHA256[:10], other()[:10])
     gallery.add(rows[25:])
-    gallery.add_vectors("map", SHA256[10:n_named], other()[10:n_named])
+    gallery.vectors.add("map", SHA256[10:n_named], other()[10:n_named])
 
 
 def named(gallery: Gallery, k: int = N, **how: object) -> list[str]:
@@ -77,7 +77,7 @@ def test_neighbors_are_those_of_an_exact_scan_of_the_named_vectors(any_gallery: 
     even = np.argsort(-np.where(np.arange(N - 5) % 2 == 0, similarity, -2.0))[:18]
     filter = Filter(exclude_groups=frozenset({"odd"}))
     assert named(any_gallery, filter=filter) == [IDS[i] for i in even]
-    assert any_gallery.lacking("map") == IDS[N - 5 :]
+    assert any_gallery.vectors.lacking("map") == IDS[N - 5 :]
     kept = any_gallery.embeddings([IDS[7], IDS[2]], using="map")
     np.testing.assert_allclose(kept, other()[[7, 2]], atol=1e-6)
 
@@ -107,8 +107,8 @@ def test_a_deleted_photo_is_no_answer_and_has_its_vector_again_when_it_is_back(a
 
 def test_a_vector_may_come_before_its_photo(settings: Settings) -> None:
     with Gallery.create("early", fingerprint_of(8), settings=settings) as gallery:
-        gallery.begin_vectors(CARD)
-        gallery.add_vectors("map", SHA256[:3], other()[:3])
+        gallery.vectors.begin(CARD)
+        gallery.vectors.add("map", SHA256[:3], other()[:3])
         assert named(gallery) == []
         gallery.add([record(f"photo-{i}", own()[i]) for i in range(3)])
         assert set(named(gallery)) == set(IDS[:3])
@@ -124,7 +124,7 @@ def filled(settings: Settings) -> Settings:
 def test_they_are_there_when_the_gallery_is_opened_again_rebuilt_and_optimized(filled: Settings) -> None:
     with Gallery.open("trips", settings=filled) as gallery:
         before = named(gallery)
-        assert gallery.named.cards["map"] == CARD
+        assert gallery.vectors.cards["map"] == CARD
         gallery.optimize()
         assert named(gallery) == before
     for is_rebuilt in (True, False):
@@ -138,10 +138,10 @@ def test_a_kill_between_the_ledger_and_the_store_loses_nothing(
     with Gallery.open("trips", settings=filled) as gallery, monkeypatch.context() as patch:
         patch.setattr(Index, "_set_named", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            gallery.add_vectors("map", SHA256[N - 5 :], other()[N - 5 :])
+            gallery.vectors.add("map", SHA256[N - 5 :], other()[N - 5 :])
         assert len(named(gallery)) == N - 5
     with Gallery.open("trips", settings=filled) as gallery:
-        assert len(named(gallery)) == N and gallery.lacking("map") == []
+        assert len(named(gallery)) == N and gallery.vectors.lacking("map") == []
 
 
 def test_a_store_that_never_heard_of_a_name_is_made_anew(
@@ -150,9 +150,9 @@ def test_a_store_that_never_heard_of_a_name_is_made_anew(
     with Gallery.open("trips", settings=filled) as gallery, monkeypatch.context() as patch:
         patch.setattr(Index, "renew", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            gallery.begin_vectors(VectorCard(name="corner", fingerprint=OTHER, encoder="x"))
+            gallery.vectors.begin(VectorCard(name="corner", fingerprint=OTHER, encoder="x"))
     with Gallery.open("trips", settings=filled) as gallery:
-        gallery.add_vectors("corner", SHA256[:2], other()[:2])
+        gallery.vectors.add("corner", SHA256[:2], other()[:2])
         assert len(gallery.nearest(other()[0], 5, using="corner")) == 2 and len(named(gallery)) == N - 5
 
 
@@ -163,7 +163,7 @@ def test_a_store_of_another_kind_of_vectors_is_made_anew(
     with Gallery.open("trips", settings=filled) as gallery, monkeypatch.context() as patch:
         patch.setattr(Index, "renew", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            gallery.begin_vectors(replace(CARD, is_quantized=True))
+            gallery.vectors.begin(replace(CARD, is_quantized=True))
         before = gallery._index.store
     made = []
     monkeypatch.setattr(Index, "_start_anew", lambda self, real=Index._start_anew: made.append(real(self)))
@@ -184,7 +184,7 @@ def test_what_comes_in_while_a_store_is_made_is_in_it(
             if not came:
                 came.append("something")
                 gallery.add([record("late", own()[0], lon=1.0, lat=1.0)])
-                gallery.add_vectors("map", [SHA256[N - 1], "sha-late"], other()[[N - 1, 0]])
+                gallery.vectors.add("map", [SHA256[N - 1], "sha-late"], other()[[N - 1, 0]])
 
         monkeypatch.setattr(Index, "_apply", meanwhile)
         gallery._index.renew()
@@ -212,12 +212,12 @@ def test_a_ledger_that_came_back_from_earlier_is_noticed(filled: Settings, tmp_p
 
 def test_a_name_can_be_ended(any_gallery: Gallery) -> None:
     fill(any_gallery)
-    any_gallery.end_vectors("map")
+    any_gallery.vectors.end("map")
     with pytest.raises(UnknownVector, match="no vectors 'map'; there are image"):
         named(any_gallery)
     assert len(any_gallery) == N and not (any_gallery.folder / "vectors" / "map").exists()
-    any_gallery.begin_vectors(CARD)
-    assert any_gallery.lacking("map") == sorted(IDS, key=IDS.index)
+    any_gallery.vectors.begin(CARD)
+    assert any_gallery.vectors.lacking("map") == sorted(IDS, key=IDS.index)
 
 
 def test_erasing_takes_them_along(filled: Settings) -> None:
@@ -226,14 +226,14 @@ def test_erasing_takes_them_along(filled: Settings) -> None:
         assert IDS[3] not in named(gallery)
         rows = [
             row
-            for n in gallery.named.ledgers["map"].numbers()
-            for row in gallery.named.ledgers["map"].records(n)
+            for n in gallery.vectors.ledger("map").numbers()
+            for row in gallery.vectors.ledger("map").records(n)
         ]
         assert [row.status for row in rows if row.id == IDS[3]] == ["deleted"]
         assert all(row.embedding is None for row in rows if row.id == IDS[3])
         assert sum(row.embedding is not None for row in rows) == N - 6
         gallery.add([record("photo-3", own()[3])])
-        assert gallery.lacking("map")[0] in IDS and IDS[3] in gallery.lacking("map")
+        assert gallery.vectors.lacking("map")[0] in IDS and IDS[3] in gallery.vectors.lacking("map")
 
 
 def test_a_backup_takes_them_along(filled: Settings, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_backup_takes_them_along(filled: Settings, tmp_path: Path) -> None:
     there = Settings(home=tmp_path / "elsewhere", qdrant_url=None)
     restore(tmp_path / "trips.tar", "back", settings=there)
     with Gallery.open("back", settings=there) as gallery:
-        assert named(gallery) == before and gallery.named.cards["map"] == CARD
+        assert named(gallery) == before and gallery.vectors.cards["map"] == CARD
 
 
 def test_another_model_of_the_gallerys_own_leaves_them(filled: Settings) -> None:
@@ -253,16 +253,16 @@ def test_another_model_of_the_gallerys_own_leaves_them(filled: Settings) -> None
         twin = switching.open_twin("trips", fresh, encoder="new", weights=None, settings=filled)
         with twin:
             switching.carry_vectors(gallery, twin)
-            gallery.take_vectors("map", SHA256[4:5])  # meanwhile
-            gallery.add_vectors("map", SHA256[5:6], -other()[[5]], said=["moved"])
+            gallery.vectors.remove("map", SHA256[4:5])  # meanwhile
+            gallery.vectors.add("map", SHA256[5:6], -other()[[5]], said=["moved"])
             twin.add([record(f"photo-{i}", vector) for i, vector in enumerate(own())])
             switching.carry_vectors(gallery, twin)
             assert named(twin) == named(gallery) != before
-            assert twin.vector_marks("map") == gallery.vector_marks("map")
-            assert twin.named.cards == gallery.named.cards
-            n_shards = len(twin.named.ledgers["map"])
+            assert twin.vectors.marks("map") == gallery.vectors.marks("map")
+            assert twin.vectors.cards == gallery.vectors.cards
+            n_shards = len(twin.vectors.ledger("map"))
             switching.carry_vectors(gallery, twin)
-            assert len(twin.named.ledgers["map"]) == n_shards  # nothing new, nothing written
+            assert len(twin.vectors.ledger("map")) == n_shards  # nothing new, nothing written
     switching.exchange("trips", filled)
     with Gallery.open("trips", settings=filled) as gallery:
         assert gallery.fingerprint == fresh and len(named(gallery)) == N - 6
@@ -272,10 +272,10 @@ def test_quantized_vectors_answer_like_exact_ones(settings: Settings, rng: np.ra
     wide = Fingerprint(name="wide", weights_sha256="2" * 64, preprocessing="", dimension=64, architecture="z")
     vectors = unit_rows(rng, 2000, 64)
     with Gallery.create("bytes", fingerprint_of(8), settings=settings) as gallery:
-        gallery.begin_vectors(VectorCard(name="corner", fingerprint=wide, encoder="w", is_quantized=True))
+        gallery.vectors.begin(VectorCard(name="corner", fingerprint=wide, encoder="w", is_quantized=True))
         small = unit_rows(rng, 2000)
         gallery.add([record(f"photo-{i}", one) for i, one in enumerate(small)])
-        gallery.add_vectors("corner", [f"sha-photo-{i}" for i in range(2000)], vectors)
+        gallery.vectors.add("corner", [f"sha-photo-{i}" for i in range(2000)], vectors)
         gallery.optimize()
         for query in unit_rows(rng, 10, 64):
             found = gallery.nearest(query, 10, using="corner")
@@ -292,16 +292,16 @@ def test_what_cannot_be_is_refused(filled: Settings) -> None:
         with pytest.raises(
             FingerprintMismatch, match="vectors 'map' of gallery 'trips' are by encoder other"
         ):
-            gallery.begin_vectors(VectorCard(name="map", fingerprint=another, encoder="e"))
+            gallery.vectors.begin(VectorCard(name="map", fingerprint=another, encoder="e"))
         with pytest.raises(FingerprintMismatch):
             gallery.check(another, using="map")
         for name in ("image", "../up", "Map", ""):
             with pytest.raises(InvalidOption, match="cannot name a vector"):
-                gallery.begin_vectors(VectorCard(name=name, fingerprint=OTHER, encoder="e"))
+                gallery.vectors.begin(VectorCard(name=name, fingerprint=OTHER, encoder="e"))
         with pytest.raises(UnknownVector, match="there are image, map"):
-            gallery.add_vectors("mpa", SHA256[:1], other()[:1])
+            gallery.vectors.add("mpa", SHA256[:1], other()[:1])
         with pytest.raises(ValueError, match="no direction"):
-            gallery.add_vectors("map", SHA256[:1], np.zeros((1, D)))
+            gallery.vectors.add("map", SHA256[:1], np.zeros((1, D)))
         with pytest.raises(KeyError):
             gallery.embeddings([IDS[N - 1]], using="map")
         assert len(named(gallery)) == N - 5
@@ -311,7 +311,7 @@ def test_what_cannot_be_is_refused(filled: Settings) -> None:
         Gallery.open("trips", settings=filled)
     shutil.rmtree(card.parent)
     with Gallery.open("trips", settings=filled) as gallery:
-        assert len(gallery) == N and gallery.named.cards == {}
+        assert len(gallery) == N and gallery.vectors.cards == {}
 
 
 def test_who_may_not_write_may_ask(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,9 +321,9 @@ def test_who_may_not_write_may_ask(filled: Settings, monkeypatch: pytest.MonkeyP
     with Gallery.open("trips", settings=filled) as gallery:
         assert named(gallery) == before
         for change in (
-            lambda: gallery.add_vectors("map", SHA256[:1], other()[:1]),
-            lambda: gallery.begin_vectors(CARD),
-            lambda: gallery.end_vectors("map"),
+            lambda: gallery.vectors.add("map", SHA256[:1], other()[:1]),
+            lambda: gallery.vectors.begin(CARD),
+            lambda: gallery.vectors.end("map"),
         ):
             with pytest.raises(ReadOnlyGallery):
                 change()
@@ -338,13 +338,13 @@ def test_the_card_is_plain_json(filled: Settings) -> None:
 def test_a_vector_can_be_taken_away_and_comes_back_with_another_mark(any_gallery: Gallery) -> None:
     fill(any_gallery)
     before = named(any_gallery)
-    any_gallery.take_vectors("map", [SHA256[3], SHA256[N - 1], "sha-of-nobody"])
-    assert named(any_gallery) == before[1:] and IDS[3] in any_gallery.lacking("map")
-    assert SHA256[3] not in any_gallery.vector_marks("map") and len(any_gallery) == N
+    any_gallery.vectors.remove("map", [SHA256[3], SHA256[N - 1], "sha-of-nobody"])
+    assert named(any_gallery) == before[1:] and IDS[3] in any_gallery.vectors.lacking("map")
+    assert SHA256[3] not in any_gallery.vectors.marks("map") and len(any_gallery) == N
     any_gallery.add([record("photo-3", own()[3], group="again")])
     assert named(any_gallery) == before[1:]
-    any_gallery.add_vectors("map", [SHA256[3]], other()[[3]], said=["looked again"])
-    assert named(any_gallery) == before and any_gallery.vector_marks("map")[SHA256[3]] == "looked again"
+    any_gallery.vectors.add("map", [SHA256[3]], other()[[3]], said=["looked again"])
+    assert named(any_gallery) == before and any_gallery.vectors.marks("map")[SHA256[3]] == "looked again"
 
 
 def test_a_sample_is_of_photos_that_have_the_vector(any_gallery: Gallery) -> None:

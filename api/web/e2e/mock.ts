@@ -5,7 +5,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cellToParent, latLngToCell } from "h3-js";
-import type { Gallery, PlacesLikeRequest, Precision, SearchRequest } from "../src/contract";
+import type { Gallery, PlacesLikeRequest, Precision, RecognizeRequest, SearchRequest } from "../src/contract";
 import { distanceKm } from "../src/sphere";
 import { countCells, locationOf, type Made, neighborsOf, onePmtiles, photosOf, picture } from "./invented";
 
@@ -65,6 +65,7 @@ function route([what, name, kind, id]: string[], url: URL, request: IncomingMess
     };
   }
   if (key && request.headers.authorization !== `Bearer ${key}`) throw new Refusal(401, "This key is not known.");
+  if (what === "regions") return regionsOf(name, precision);
   if (what !== "galleries") throw new Refusal(404, "No such thing.");
   if (!name) return { galleries: [galleryOf("trips", precision), galleryOf("empty", precision), galleryOf("towns", precision)], n_unavailable: 0 };
   const photos = name === "empty" ? [] : photosOf(1);
@@ -72,6 +73,7 @@ function route([what, name, kind, id]: string[], url: URL, request: IncomingMess
   if (kind === "photos" || (kind === "places" && id === "map")) return picture(id + url.search);
   if (kind === "places") return liked(photos, JSON.parse(body.toString()) as PlacesLikeRequest, name, precision);
   if (kind === "h3") return cellsOf(photos, url, precision);
+  if (kind === "recognize") return id === "match-map" ? picture("match", 256) : recognized(photos, JSON.parse(body.toString()) as RecognizeRequest, name, precision);
   if (kind === "search") return searched(photos, JSON.parse(body.toString()) as SearchRequest, name, precision);
   if (kind !== "geolocate") throw new Refusal(404, "No such thing.");
   const isForm = request.headers["content-type"]?.startsWith("multipart/") ?? false;
@@ -79,6 +81,15 @@ function route([what, name, kind, id]: string[], url: URL, request: IncomingMess
   const at = url.searchParams.get("prior") === "uniform" ? null : nPhotos > 1 ? { lon: 179.3, lat: -17.8 } : { lon: 2.9, lat: 48.6 };
   const near = at ? [...photos].sort((a, b) => distanceKm(a, at) - distanceKm(b, at)).slice(0, 40) : photos;
   return locationOf(at, precision, neighborsOf(near, 5, name, precision), nPhotos);
+}
+
+/** Two classifiers of regions where places are told exactly, one of countries elsewhere. */
+function regionsOf(name: string | undefined, precision: Precision): unknown {
+  const known: Record<string, string[]> = { countries: ["France", "Fiji", "Brazil"], ...(precision === "exact" && { wards: ["Minato", "Chuo", "Koto", "Shibuya", "Shinjuku", "Chiyoda", "Asahikawa"] }) };
+  if (!name) return { classifiers: Object.entries(known).map(([name, regions]) => ({ name, regions, mean_recall: 0.64, model: "color" })) };
+  if (!known[name]) throw new Refusal(404, `no region classifier '${name}' is served here`);
+  const shares = known[name].map((region, i) => ({ region, probability: 0.55 * 0.45 ** i }));
+  return { classifier: name, regions: shares.slice(0, 5), n_regions: known[name].length, n_photos: 1 };
 }
 
 function cellsOf(photos: Made[], url: URL, precision: Precision): unknown {
@@ -122,6 +133,15 @@ function searched(photos: Made[], request: SearchRequest, gallery: string, preci
   return { neighbors: page, next_offset: next < found.length ? next : null, n_matches: passing.length, notes: [] };
 }
 
+function recognized(photos: Made[], { image, limit }: RecognizeRequest, gallery: string, precision: Precision): unknown {
+  if (!image.startsWith("data:image/")) throw new Refusal(422, "image: not base64.");
+  const found = neighborsOf(photos, 11, gallery, precision).slice(0, limit);
+  return {
+    neighbors: found.map((one, i) => ({ ...one, score: i < 20 ? 0.7 - 0.01 * i : null })),
+    using: "place", doubt: 0.98, looked_again: true, n_looked_at: 20, may_look_again: true, missing: [], notes: [],
+  };
+}
+
 function liked(photos: Made[], { like, unlike, limit }: PlacesLikeRequest, gallery: string, precision: Precision): unknown {
   const map = ({ lon, lat }: { lon: number; lat: number }) => `/v1/galleries/${gallery}/places/map?lon=${lon}&lat=${lat}`;
   const asked = [...like.map((at) => ({ ...at, is_like: true })), ...unlike.map((at) => ({ ...at, is_like: false }))];
@@ -141,7 +161,7 @@ function galleryOf(name: string, precision: Precision): Gallery {
   const isPlaceTold = precision === "exact" || precision === "25km";
   return {
     name, n_photos: n, n_placed: n, model: { name: "invented", id: "0".repeat(64), dimension: 8, takes_text: true }, precision,
-    can_locate: name === "trips", can_search_areas: isPlaceTold, is_read_only: false,
+    can_locate: name === "trips", can_recognize: name === "trips", can_search_areas: isPlaceTold, is_read_only: false,
     places: name === "towns" ? { ground_m: 800, attribution: "Invented maps", has_map: true } : null, bbox: n ? [-130, -45, 185 - 360, 60] : null,
   };
 }

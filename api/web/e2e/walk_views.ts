@@ -40,8 +40,10 @@ async function views(given: Given, name: string): Promise<void> {
 
   await cutOff(given);
   await byPhoto(given);
+  await veryPlace(given, name);
   await locate(given);
   assert.ok((await page.locator(".bars").count()) >= 2, "shares are told");
+  await region(given);
   await isWell(given, `${name}, locate`);
   await save(`locate-${name}`);
   await page.locator(".panel").evaluate((panel) => panel.scrollTo(0, 1e6));
@@ -53,6 +55,17 @@ async function views(given: Given, name: string): Promise<void> {
 async function isWell({ page }: Given, where: string): Promise<void> {
   await isAccessible(page, where);
   await fitsWidth(page, where);
+}
+
+/** Which region the photo shows, by one classifier and by another. */
+async function region({ page }: Given): Promise<void> {
+  const told = page.getByRole("region", { name: "Region", exact: true });
+  await told.getByText("France").waitFor();
+  matches(await told.textContent(), /among 3 regions and no others/, "the grounds are told");
+  const choice = told.getByLabel("By the classifier");
+  if (!(await choice.count())) return;
+  await choice.selectOption("wards");
+  await told.getByText("2 others").waitFor();
 }
 
 /** A photo beside the words, each with a weight; then more of the answer. */
@@ -70,6 +83,34 @@ async function byPhoto({ page, photos }: Given): Promise<void> {
   await page.getByRole("button", { name: "Start over" }).click();
   await page.locator(".results-head h2", { hasText: "Photos of this gallery" }).waitFor();
   assert.equal(await page.locator(".chip").count(), 0, "started over");
+}
+
+/** The very place of a photo, and what decided it. */
+async function veryPlace(given: Given, name: string): Promise<void> {
+  const { page, photos, save } = given;
+  assert.ok(!(await page.locator(".very-place").isVisible()), "nothing to recognize yet");
+  await page.locator(".composer input[type=file]").setInputFiles(photos[0]);
+  await page.locator(".results-head h2", { hasText: "Most alike" }).waitFor({ timeout: 60_000 });
+  const asked = page.waitForRequest((request) => request.url().endsWith("/recognize"));
+  await page.getByRole("switch", { name: /The very place/ }).press("Space");
+  assert.deepEqual(Object.keys((await asked).postDataJSON()).sort(), ["filter", "image", "limit"]);
+  await page.locator(".results-head h2", { hasText: "Most likely place first" }).waitFor({ timeout: 60_000 });
+  matches(await page.locator(".doubt").textContent(), /near/, "doubt in words");
+  matches(await page.locator(".card-score").first().textContent(), /match|alike/, "figure of the first photo");
+  const toTop = () => page.locator(".panel").evaluate((panel) => panel.scrollTo(0, 0));
+  await toTop();
+  await settled(page);
+  await isWell(given, `${name}, very place`);
+  await page.getByRole("button", { name: "Show what decided it" }).press("Enter");
+  await page.locator(".match-picture img").waitFor({ timeout: 60_000 });
+  await page.waitForFunction(() => (document.querySelector(".match-picture img") as HTMLImageElement).naturalWidth > 0);
+  await toTop();
+  await settled(page);
+  await isWell(given, `${name}, match`);
+  await save(`very-place-${name}`);
+  await page.getByRole("button", { name: "Start over" }).click();
+  await page.locator(".results-head h2", { hasText: "Photos of this gallery" }).waitFor();
+  assert.equal(await page.locator(".match-picture").count(), 0, "nothing is left of the answer");
 }
 
 /** Raising the cut-off leaves only photos that stand as high. */

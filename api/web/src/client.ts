@@ -9,6 +9,10 @@ import type {
   PlacesLikeAnswer,
   PlacesLikeRequest,
   Prior,
+  RecognizeAnswer,
+  RecognizeRequest,
+  RegionClassifiers,
+  RegionsAnswer,
   SearchAnswer,
   SearchRequest,
 } from "./contract";
@@ -42,6 +46,16 @@ export class Client {
     return this.post(`v1/galleries/${encodeURIComponent(gallery)}/search`, request, signal);
   }
 
+  /** Photos of the very place of a photo. */
+  recognize(gallery: string, request: RecognizeRequest, signal: AbortSignal): Promise<RecognizeAnswer> {
+    return this.post(`v1/galleries/${encodeURIComponent(gallery)}/recognize`, request, signal);
+  }
+
+  /** The photo beside its first answer, with what decided it. */
+  async matchMap(gallery: string, request: RecognizeRequest, signal: AbortSignal): Promise<Blob> {
+    return (await this.ask(`v1/galleries/${encodeURIComponent(gallery)}/recognize/match-map`, posted(request, signal))).blob();
+  }
+
   /** Places whose map is like that of some places. */
   placesLike(gallery: string, request: PlacesLikeRequest, signal: AbortSignal): Promise<PlacesLikeAnswer> {
     return this.post(`v1/galleries/${encodeURIComponent(gallery)}/places/like`, request, signal);
@@ -50,12 +64,17 @@ export class Client {
   /** Where photos of one place were taken. One is sent as it is, several as a form. */
   locate(gallery: string, photos: readonly Blob[], prior: Prior, signal: AbortSignal): Promise<Location> {
     const asked = new URLSearchParams({ prior, surface: "true", n_evidence: "12" });
-    let body: Blob | FormData = photos[0];
-    if (photos.length > 1) {
-      body = new FormData();
-      for (const [i, photo] of photos.entries()) body.append("images", photo, `photo-${i + 1}`);
-    }
-    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/geolocate?${asked}`, { method: "POST", body, signal });
+    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/geolocate?${asked}`, { method: "POST", body: bodyOf(photos), signal });
+  }
+
+  /** The region classifiers that may be asked. */
+  regions(): Promise<RegionClassifiers> {
+    return this.json("v1/regions");
+  }
+
+  /** Which region photos of one place were taken in. */
+  predictRegion(classifier: string, photos: readonly Blob[], limit: number, signal: AbortSignal): Promise<RegionsAnswer> {
+    return this.json(`v1/regions/${encodeURIComponent(classifier)}?limit=${limit}`, { method: "POST", body: bodyOf(photos), signal });
   }
 
   /** The bytes of a small picture, from the path that an answer told. */
@@ -67,7 +86,7 @@ export class Client {
   }
 
   private post<T>(path: string, body: unknown, signal: AbortSignal): Promise<T> {
-    return this.json(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+    return this.json(path, posted(body, signal));
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -87,4 +106,16 @@ export class Client {
     if (!response.ok) throw await problemOf(response);
     return response;
   }
+}
+
+function posted(body: unknown, signal: AbortSignal): RequestInit {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+}
+
+/** Photos of one place as a body: one as it is, several as a form. */
+function bodyOf(photos: readonly Blob[]): Blob | FormData {
+  if (photos.length === 1) return photos[0];
+  const form = new FormData();
+  for (const [i, photo] of photos.entries()) form.append("images", photo, `photo-${i + 1}`);
+  return form;
 }

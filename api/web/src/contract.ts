@@ -32,6 +32,8 @@ export interface Gallery {
   is_read_only: boolean;
   switching_to?: string | null;
   bbox?: Bbox | null;
+  /** Whether the very places of photos are recognized here. */
+  can_recognize?: boolean;
   /** What it looks at, where it holds places of a map and no photos. */
   places?: { ground_m: number; attribution: string; has_map: boolean } | null;
 }
@@ -95,11 +97,37 @@ export interface Neighbor extends Photo {
   similarity?: number | null;
   z_score?: number | null;
   distance_km?: number | null;
+  /** How much of a photo is found in it; null where nobody looked, absent where its place was not asked for. */
+  match?: number | null;
 }
 export interface SearchAnswer {
   neighbors: Neighbor[];
   next_offset?: number | null;
   n_matches?: number | null;
+  notes?: string[];
+}
+
+export interface RecognizeRequest {
+  image: string;
+  limit: number;
+  /** The doubt from which the first are looked at again; 0 for always. */
+  unsure?: number;
+  filter: Filter;
+}
+export interface RecognizedPhoto extends Photo {
+  score?: number | null;
+  similarity?: number | null;
+  z_score?: number | null;
+}
+export interface RecognizeAnswer {
+  neighbors: RecognizedPhoto[];
+  using: string;
+  doubt: number;
+  looked_again: boolean;
+  n_looked_at: number;
+  /** Whether a picture of the match can be had. */
+  may_look_again: boolean;
+  missing: string[];
   notes?: string[];
 }
 
@@ -171,3 +199,20 @@ export interface Location {
   notes?: string[];
 }
 export type Prior = "gallery" | "uniform" | "population";
+
+export interface RegionClassifier {
+  name: string;
+  regions: string[];
+  /** Mean over regions of the share told right, of photos of areas it never saw. */
+  mean_recall: number | null;
+  model: string;
+}
+export interface RegionClassifiers {
+  classifiers: RegionClassifier[];
+}
+export interface RegionsAnswer {
+  classifier: string;
+  regions: { region: string; probability: number }[];
+  n_regions: number;
+  n_photos: number;
+}

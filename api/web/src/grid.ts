@@ -9,8 +9,8 @@ import { date, kilometers, place } from "./wording";
 export interface GridActions {
   /** What is found: a photo, unless it says something else. */
   noun?: string;
-  /** The figure on a card. */
-  figure?: (photo: Neighbor) => string;
+  /** The figure on a card, where it is not the usual one. */
+  figure?: (photo: Neighbor) => string | undefined;
   onSelect: (photo: Neighbor | null) => void;
   like?: (photo: Neighbor, isMinus: boolean) => void;
   near?: (place: Place) => void;
@@ -98,6 +98,7 @@ export class Grid {
   private open(photo: Neighbor): HTMLElement {
     const at = photo.lon != null && photo.lat != null ? { lon: photo.lon, lat: photo.lat } : null;
     const facts: [string, Child][] = [
+      ["Match", photo.match != null && `${photo.match.toFixed(3)}, by what stands where`],
       ["Similarity", photo.similarity != null && photo.similarity.toFixed(3)],
       ["Standing", photo.z_score != null && `${standing(photo.z_score)} (z ${photo.z_score.toFixed(1)}, a rough guide)`],
       ["Place", at && place(at, this.decimals)],

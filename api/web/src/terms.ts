@@ -20,10 +20,18 @@ export interface Search {
   isPlaced: "" | "yes" | "no";
   near: (Place & { halfKm: number; weight: number }) | null;
   minZ: number | null;
+  /** Whether the very place of a photo is asked for, where it can be. */
+  isVeryPlace: boolean;
+  /** Whether to look again at its photos however sure the first look is. */
+  looksAgain: boolean;
+}
+
+export function isEmpty(search: Search): boolean {
+  return JSON.stringify({ ...search, minZ: null }) === JSON.stringify(emptySearch());
 }
 
 export function emptySearch(): Search {
-  return { terms: [], fusion: "vectors", area: null, from: "", until: "", isPlaced: "", near: null, minZ: null };
+  return { terms: [], fusion: "vectors", area: null, from: "", until: "", isPlaced: "", near: null, minZ: null, isVeryPlace: false, looksAgain: false };
 }
 
 /** A text term; a minus before it leads away from what it says. */

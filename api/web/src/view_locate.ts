@@ -12,6 +12,7 @@ import { notice } from "./notice";
 import { photoDrop } from "./photo_drop";
 import { formatsOf, type PhotoIn, readPhoto } from "./photo_in";
 import { asProblem } from "./problem";
+import { RegionAnswer } from "./region_answer";
 import { bars } from "./shares";
 import { distanceKm } from "./sphere";
 import { kilometers, percent, place, squareKilometers } from "./wording";
@@ -50,8 +51,10 @@ class LocateView implements View {
   private readonly result = el("section", { class: "answer", "aria-label": "Answer" });
   private readonly again = el("div", { class: "row" });
   private readonly grid: Grid;
+  private readonly region: RegionAnswer;
 
   constructor(private readonly context: Context) {
+    this.region = new RegionAnswer(context.client);
     const { about, gallery, thumbnails } = context;
     const prior = el("select", { onchange: () => this.choosePrior(prior.value as Prior) }, ...PRIORS.map(([value, label]) => el("option", { value }, label)));
     this.grid = new Grid(thumbnails, { onSelect: (photo) => this.select(photo?.id ?? null), facts: (photo) => this.factsOf(photo) }, DECIMALS[gallery.precision]);
@@ -69,6 +72,7 @@ class LocateView implements View {
       this.faults,
       this.again,
       this.result,
+      this.region.element,
       field("Before looking, photos are taken to be", prior),
       el("details", { class: "misuse" }, el("summary", {}, "What this must not be used for"), el("p", {}, about.misuse)),
     );
@@ -92,6 +96,7 @@ class LocateView implements View {
 
   close(): void {
     this.latest.stop();
+    this.region.close();
     for (const { url } of this.photos) URL.revokeObjectURL(url);
   }
 
@@ -114,6 +119,7 @@ class LocateView implements View {
     if (!photos.length) return;
     for (const { url } of this.photos) URL.revokeObjectURL(url);
     this.photos = photos;
+    this.askRegion();
     void this.ask();
   }
 
@@ -144,6 +150,10 @@ class LocateView implements View {
     }
   }
 
+  private askRegion(): void {
+    this.region.ask(this.photos.map(({ blob }) => blob));
+  }
+
   private showAsked(): void {
     this.strip.hidden = false;
     this.element.classList.toggle("has-several", this.photos.length > 1);
@@ -164,6 +174,7 @@ class LocateView implements View {
 
   private leaveOut(i: number): void {
     this.photos = this.photos.filter((_, j) => j !== i);
+    this.askRegion();
     void this.ask();
   }
 

@@ -11,13 +11,15 @@ import { Filters } from "./filters";
 import { Grid } from "./grid";
 import { Latest } from "./latest";
 import { boundsOf } from "./sphere";
+import { figureOf, foundOf, mayRecognize, recognizeOf } from "./recognition";
 import { pointsOf } from "./location_map";
 import { notice } from "./notice";
 import { dataUrl, readPhoto } from "./photo_in";
 import { asProblem } from "./problem";
 import type { Tap } from "./stage";
-import { emptySearch, faultOf, requestOf, type Search, type Term, textTerm } from "./terms";
+import { emptySearch, faultOf, isEmpty, requestOf, type Search, type Term, textTerm } from "./terms";
 import { DECIMALS } from "./view_locate";
+import { VeryPlace } from "./very_place";
 import { photos } from "./wording";
 
 const PAGE = 24;
@@ -40,9 +42,12 @@ class SearchView implements View {
   private found: Neighbor[] = [];
   private answer: SearchAnswer | null = null;
   private spread: number[] = [];
+  /** How sure the very place is, in words; null where it was not asked for. */
+  private doubt: string | null = null;
   private isShown = false;
   private readonly latest = new Latest();
   private readonly chips: Chips;
+  private readonly veryPlace: VeryPlace;
   private readonly filters: Filters;
   private readonly grid: Grid;
   private readonly cutoff = new Cutoff((minZ) => this.change({ minZ }, false));
@@ -52,12 +57,14 @@ class SearchView implements View {
   private readonly startOver = button("Start over", () => this.reset(), { class: "button is-small is-plain" });
 
   constructor(private readonly context: Context) {
-    const { about, gallery, thumbnails, stage } = context;
+    const { about, client, gallery, thumbnails, stage } = context;
+    this.veryPlace = new VeryPlace(client, gallery.name, (isVeryPlace) => this.change({ isVeryPlace }), () => this.change({ looksAgain: true }));
     this.chips = new Chips(thumbnails, (terms) => this.change({ terms }));
     this.filters = new Filters(gallery, () => stage.center(), (part) => this.change(part), (area) => this.setArea(area));
     this.grid = new Grid(
       thumbnails,
       {
+        figure: figureOf,
         onSelect: (photo) => this.mark(photo),
         like: (photo, isMinus) => this.like(photo, isMinus),
         near: gallery.can_search_areas ? (place) => this.near(place) : undefined,
@@ -65,8 +72,8 @@ class SearchView implements View {
       DECIMALS[gallery.precision],
     );
     const composer = new Composer(about, gallery, (typed) => this.addText(typed), (files) => this.takePhotos(files));
-    const results = el("section", { class: "results", "aria-label": "Photos found" }, this.head, this.cutoff.element, this.grid.element, this.foot);
-    fill(this.element, composer.element, this.chips.element, this.faults, this.filters.element, results);
+    const results = el("section", { class: "results", "aria-label": "Photos found" }, this.head, this.veryPlace.outcome, this.cutoff.element, this.grid.element, this.foot);
+    fill(this.element, composer.element, this.chips.element, this.veryPlace.element, this.faults, this.filters.element, results);
     this.startOver.hidden = true;
     this.chips.show([]);
     void this.ask();
@@ -168,9 +175,10 @@ class SearchView implements View {
   }
 
   private change(part: Partial<Search>, clearsCutoff = true): void {
-    this.search = { ...this.search, ...(clearsCutoff && { minZ: null }), ...part };
+    this.search = { ...this.search, ...(clearsCutoff && { minZ: null }), looksAgain: false, ...part };
     this.chips.show(this.search.terms);
     this.filters.show(this.search);
+    this.veryPlace.show(mayRecognize(this.search, this.context.gallery), this.search.isVeryPlace);
     this.startOver.hidden = isEmpty(this.search);
     this.context.stage.closeMenu();
     void this.ask();
@@ -184,10 +192,9 @@ class SearchView implements View {
     this.grid.await(9);
     fill(this.head, el("h2", { role: "status" }, "Looking …"));
     fill(this.foot);
+    this.veryPlace.clear();
     try {
-      const { client, gallery } = this.context;
-      const limit = this.search.minZ === null && this.search.terms.length ? SPREAD : PAGE * 2;
-      const answer = await client.search(gallery.name, requestOf(this.search, { limit, offset: 0 }), signal);
+      const answer = await this.answerTo(signal);
       if (signal.aborted) return;
       this.answer = answer;
       this.found = answer.neighbors;
@@ -209,6 +216,19 @@ class SearchView implements View {
     }
   }
 
+  private async answerTo(signal: AbortSignal): Promise<SearchAnswer> {
+    const { client, gallery } = this.context;
+    this.doubt = null;
+    if (this.search.isVeryPlace && mayRecognize(this.search, gallery)) {
+      const asked = recognizeOf(this.search, PAGE);
+      const answer = await client.recognize(gallery.name, asked, signal);
+      if (!signal.aborted) this.doubt = this.veryPlace.tell(answer, asked);
+      return { neighbors: foundOf(answer), notes: answer.notes };
+    }
+    const limit = this.search.minZ === null && this.search.terms.length ? SPREAD : PAGE * 2;
+    return client.search(gallery.name, requestOf(this.search, { limit, offset: 0 }), signal);
+  }
+
   private tell(): void {
     const { terms, minZ } = this.search;
     const n = this.answer?.n_matches;
@@ -216,6 +236,7 @@ class SearchView implements View {
     const isNarrowed = this.search.area || this.search.from || this.search.until || this.search.isPlaced;
     let title = terms.length ? "Most alike first" : isNarrowed ? "Photos that pass" : "Photos of this gallery";
     if (terms.length === 1 && terms[0].kind === "location") title = "Nearest first";
+    if (this.doubt !== null) title = "Most likely place first";
     if (!this.found.length) title = "Nothing found";
     fill(
       this.head,
@@ -224,7 +245,7 @@ class SearchView implements View {
       this.startOver,
       ...(this.answer?.notes ?? []).map((note) => el("p", { class: "note" }, note)),
     );
-    announce(this.found.length ? `${title}. ${passing}` : title);
+    announce(this.found.length ? `${title}. ${this.doubt ?? passing}` : title);
     if (!this.found.length) fill(this.foot, el("p", { class: "empty" }, minZ !== null ? "No photo stands out so much. Lower the cut-off." : isNarrowed ? "No photo passes. Widen the area or the time." : "This gallery has no photos yet."));
   }
 
@@ -280,10 +301,6 @@ class SearchView implements View {
     this.draw(photo?.id ?? null);
     if (photo?.lon != null && photo.lat != null) this.context.stage.reveal({ lon: photo.lon, lat: photo.lat });
   }
-}
-
-function isEmpty(search: Search): boolean {
-  return JSON.stringify({ ...search, minZ: null }) === JSON.stringify(emptySearch());
 }
 
 function tapPlace({ lon, lat }: Tap): Place {
