@@ -70,6 +70,20 @@ class AsksWhere:
         asked = _asked(photo, conditions, limit=limit, look_again=look_again, unsure=unsure, using=using)
         return self._transport.ask(RecognizeAnswer, "POST", f"{self._path}/recognize", body=asked)
 
+    def recognize_walk(
+        self, photos: Sequence[PhotoLike], *, limit: int = 10, using: str | None = None
+    ) -> RecognizeAnswer:
+        """Photos of the place where a walk has come to: of its last photo, judged with those before it.
+
+        Args:
+            photos: from 2 to 64, in the order they were taken.
+            limit: how many photos, 100 at most.
+            using: as in `recognize`.
+        """
+        params = {"limit": limit} | ({} if using is None else {"using": using})
+        path = f"{self._path}/recognize/walk"
+        return self._transport.ask(RecognizeAnswer, "POST", path, params=params, **photos_body(list(photos)))
+
     def match_map(
         self,
         photo: PhotoLike,

@@ -15,7 +15,12 @@ EXAMPLES = {"--near": "139.76,35.67", "--box": "139.5,35.5,140.0,35.9"}
 
 def search(
     gallery: GalleryName,
-    photo: Annotated[Path | None, typer.Argument(help="Find photos similar to this one.")] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO", help="Find photos similar to this one; with --mode place, a walk of several."
+        ),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Find photos of what this says.")] = None,
     near: Annotated[str | None, typer.Option(metavar="LON,LAT", help="Only photos near this point.")] = None,
     radius_km: Annotated[
@@ -57,7 +62,13 @@ def search(
       placeprint search photo.jpg --within japan.geojson --where year=2018 --gallery trips
       placeprint search --text "a red brick church" --gallery trips
       placeprint search photo.jpg --mode place --gallery trips
+      placeprint search walk/*.jpg --mode place --gallery walks
     """
+    if photos and len(photos) > 1 and mode != "place":
+        raise typer.BadParameter("several photos are searched with --mode place, as a walk; give one")
+    if photos and len(photos) > 1 and (look_again, unsure, match_map) != (None, None, None):
+        raise typer.BadParameter("--look-again, --unsure and --match-map are of one photo, not of a walk")
+    photo = photos[0] if photos else None
     if mode != "place" and (look_again, unsure, match_map) != (None, None, None):
         raise typer.BadParameter("--look-again, --unsure and --match-map go with --mode place")
     writable_target(match_map, "--match-map", (".png",))
@@ -83,6 +94,9 @@ def search(
             "give a photo, --text, --near, --box, --within, --where, --from or --no-place"
         )
     with Gallery.open(gallery) as opened:
+        if photos and len(photos) > 1:
+            _show_walk(opened, photos, using, weights, k, filter, as_json=as_json)
+            return
         if mode == "place" and photo is not None:
             _show_place(
                 opened, photo, using, weights, k, filter, look_again, unsure, match_map, as_json=as_json
@@ -161,6 +175,29 @@ def _show_place(
             f"{len(found.missing)} photos could not be looked at again: their files are not at hand",
             as_json=as_json,
         )
+
+
+def _show_walk(
+    gallery: Any,
+    photos: list[Path],
+    using: str | None,
+    weights: Path | None,
+    k: int,
+    filter: Any,
+    *,
+    as_json: bool,
+) -> None:
+    """Recognize where a walk has come to, by its last photos, and show it."""
+    from ..encoders.image import embed_images
+    from ..indexer.recognize import vectors_to_compare
+    from ..indexer.recognize_walk import MOST_PHOTOS, WalkedGallery, recognize_walk
+    from . import console
+
+    using = vectors_to_compare(gallery.vectors.cards, using)
+    encoder = _encoder_of(gallery, using, weights)
+    embeddings = embed_images(encoder, photos[-MOST_PHOTOS:])
+    found = recognize_walk(WalkedGallery.of(gallery, using=using, filter=filter), embeddings, k=k)
+    console.show_recognition(found, as_json=as_json)
 
 
 def _numbers(text: str, n: int, option: str, form: str) -> list[float]:

@@ -26,6 +26,7 @@ class Filter:
     captured_until: datetime | None = None  # first moment that is out
     where: Mapping[str, Scalar | Sequence[Scalar]] = field(default_factory=dict)  # equal, or one of
     is_placed: bool | None = None  # has coordinates, or has none
+    groups: frozenset[str] | None = None  # of one of these
     exclude_ids: frozenset[str] = frozenset()
     exclude_groups: frozenset[str] = frozenset()
     exclude_within: Area | None = None

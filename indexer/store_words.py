@@ -63,6 +63,8 @@ def translate(filter: Filter, words: Words) -> Any:
         must.append(words.during(CAPTURED_AT, filter.captured_from, filter.captured_until))
     if filter.is_placed is not None:
         (must_not if filter.is_placed else must).append(words.is_empty(PLACE))
+    if filter.groups is not None:
+        must.append(words.any_of(GROUP, sorted(filter.groups)))
     if filter.exclude_ids:
         must_not.append(words.has_id(sorted(filter.exclude_ids)))
     if filter.exclude_groups:

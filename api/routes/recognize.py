@@ -5,22 +5,25 @@ as a second look. It is made of the same question, since nothing of an answer is
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from ...indexer.ranking import Ranked
 from ...indexer.recognize import UNSURE
+from ...indexer.recognize_walk import MOST_PHOTOS
 from ...indexer.store import VECTOR
 from ..match_picture import draw_match
-from ..schemas.recognize import RecognizeAnswer, RecognizedPhoto
-from ..serving import metrics
+from ..schemas.recognize import Limit, RecognizeAnswer, RecognizedPhoto, Using
+from ..serving import metrics, precision
 from ..serving.callers import reader
 from ..serving.problems import ALWAYS, responses
-from ..serving.recognizing import PlaceQuestion, explained, recognized
-from ..serving.refusals import NotOffered
+from ..serving.recognizing import PlaceAnswer, PlaceQuestion, explained, recognized, recognized_walk
+from ..serving.refusals import InvalidQuestion, NotOffered
 from ..serving.served_gallery import ServedGallery
 from ..serving.service import Service
+from .bodies import photo_body, photos
 from .json_bodies import in_turn
 from .opened import InGallery, Opened
 from .recognize_body import Sent, recognize_body, sent_photo
@@ -61,7 +64,12 @@ async def recognize(request: Request, service: Opened, gallery: InGallery, sent:
     """
     async with service.admitted("recognize"):
         found = await recognized(service, gallery, _question(sent))
-        await _note(request, service, gallery, sent)
+        await _note(request, service, gallery, [sent.content])
+    return await _answered(service, gallery, found)
+
+
+async def _answered(service: Service, gallery: ServedGallery, found: PlaceAnswer) -> RecognizeAnswer:
+    """What may be told of it."""
 
     def told() -> list[RecognizedPhoto]:
         embedding = found.embedding if found.using == VECTOR else None
@@ -85,6 +93,32 @@ async def recognize(request: Request, service: Opened, gallery: InGallery, sent:
     )
 
 
+@routes.post("/walk", response_model=RecognizeAnswer, openapi_extra=photo_body(several=True))
+async def recognize_walk(
+    request: Request,
+    service: Opened,
+    gallery: InGallery,
+    limit: Annotated[Limit, Query(description="How many answers")] = 10,
+    using: Annotated[
+        Using | None, Query(description="Vectors to compare; `place`, or the gallery's own, by default")
+    ] = None,
+) -> Any:
+    """Photos of the place where a walk has come to: of its last photo, judged with those before it.
+
+    From 2 to 64 photos in the order they were taken, in multipart parts named ``images``. They are laid along
+    the walks that the gallery's source named, at constant speed, forward and backward. Where places are not
+    told exactly, walks are not told either.
+    """
+    precision.check_exact("a walk", gallery.cap)
+    sent = await photos(request, most=MOST_PHOTOS)
+    if len(sent.contents) < 2:
+        raise InvalidQuestion("a walk has two photos or more; of one, ask /recognize")
+    async with service.admitted("recognize"):
+        found = await recognized_walk(service, gallery, sent.contents, using=using, k=limit)
+        await _note(request, service, gallery, sent.contents)
+    return await _answered(service, gallery, found)
+
+
 @routes.post("/match-map", response_class=Response, openapi_extra=recognize_body(), responses={
     200: {
         "description": "The photo and its first answer side by side, 1080 pixels wide",
@@ -99,7 +133,7 @@ async def match_map(request: Request, service: Opened, gallery: InGallery, sent:
     """
     async with service.admitted("recognize"):
         shown, answer, match = await explained(service, gallery, _question(sent))
-        await _note(request, service, gallery, sent)
+        await _note(request, service, gallery, [sent.content])
         picture = await service.in_files(lambda: draw_match(shown, answer, match, title=None))
     return Response(picture, media_type="image/png")
 
@@ -116,14 +150,16 @@ def _question(sent: Sent) -> PlaceQuestion:
     )
 
 
-async def _note(request: Request, service: Service, gallery: ServedGallery, sent: Sent) -> None:
-    digest = await in_turn(lambda: hashlib.sha256(sent.content).hexdigest())
+async def _note(
+    request: Request, service: Service, gallery: ServedGallery, contents: Sequence[bytes]
+) -> None:
+    digests = await in_turn(lambda: [hashlib.sha256(content).hexdigest() for content in contents])
     await service.in_files(
         lambda: service.audit.note(
             event="recognize",
             caller=request.state.caller,
             gallery=gallery.name,
-            sha256=[digest],
+            sha256=digests,
             precision=gallery.cap,
         )
     )

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...encoders.errors import UnreadableImage
+from ...encoders.errors import InvalidOption, UnreadableImage
 from ...encoders.match_map import MatchMap
 from ...encoders.photo import PhotoFacts
 from ...encoders.preprocessing import Preprocessing
@@ -33,6 +33,7 @@ from ...indexer.recognize import (
     first_look,
     vectors_to_compare,
 )
+from ...indexer.recognize_walk import WalkedGallery, recognize_walk, with_vectors
 from ...indexer.store import VECTOR
 from .local_reading import Look, ServedReader
 from .models import ServedModel
@@ -170,6 +171,59 @@ async def explained(
     match: Any = await service.embed(reader.explain, (asked, features[first.id], stacked), is_patient=True)
     shown = _upright(*await service.decoders.decode(question.content, _PICTURE, is_patient=True))
     return shown, _upright(*await service.in_files(_decoded, service, gallery, first, _PICTURE)), match
+
+
+async def recognized_walk(
+    service: Service, gallery: ServedGallery, contents: Sequence[bytes], *, using: str | None, k: int
+) -> PlaceAnswer:
+    """Find photos of the place where a walk has come to, see `indexer.recognize_walk`.
+
+    The store is asked piece by piece, so that searches come in between.
+
+    Args:
+        service: that serves the gallery.
+        gallery: to search.
+        contents: files of the photos, in the order they were taken.
+        using: vectors to compare, as in `PlaceQuestion`.
+        k: how many answers.
+
+    Raises:
+        InvalidQuestion: no such vectors, too few photos, or the gallery has no walks.
+        EncoderNotServed, NotForPhotos, UnreadableImage: as `recognized`.
+    """
+    using, model = _model_of(service, gallery, using)
+    embedded = [service.embed_photo(one, model, is_patient=True) for one in contents]
+    embeddings = np.stack(await asyncio.gather(*embedded))
+    loop = asyncio.get_running_loop()
+    search = replace(gallery.search, using=using)
+
+    def best(asked: NDArray[np.float32] | None, filter: Filter, most: int) -> list[Neighbor]:
+        # What walk a photo in a sensitive area belongs to is told by nothing, not even by an order.
+        filter = search.sensitive.hidden(filter)
+        questions = [] if asked is None else [(1.0, asked)]
+        ranked, _ = search.best(questions, filter=filter, wish=None, by_rankings=False, k=most, offset=0)
+        return [Neighbor(photo=one.photo, similarity=one.score) for one in ranked]
+
+    def in_store(function: Any, *arguments: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(service.in_store(function, *arguments), loop).result()
+
+    def members(walk: str, most: int) -> list[Photo]:
+        there = best(None, Filter(groups=frozenset({walk})), most)
+        return with_vectors(gallery.gallery, using, [one.photo for one in there])
+
+    walked = WalkedGallery(
+        nearest=lambda embedding, n: in_store(best, embedding, Filter(), n),
+        members=lambda walk, most: in_store(members, walk, most),
+        embeddings=lambda ids: in_store(lambda: gallery.gallery.embeddings(ids, using=using)),
+    )
+    try:
+        found = await service.in_files(lambda: recognize_walk(walked, embeddings, k=k))
+    except InvalidOption as error:
+        raise InvalidQuestion(str(error)) from None
+    last = embeddings[-1]
+    return PlaceAnswer(
+        recognition=found, using=using, embedding=last, looks={}, asked=None, reader=None, n_compared=0
+    )
 
 
 _UNREADABLE = "look_again: the layers of this encoder cannot be read, so nobody can look again; ask with 0"

@@ -43,6 +43,7 @@ SCOPE_OF = {
     "POST /v1/regions/{name}": "read",
     "POST /v1/galleries/{gallery}/recognize": "read",
     "POST /v1/galleries/{gallery}/recognize/match-map": "read",
+    "POST /v1/galleries/{gallery}/recognize/walk": "read",
     "POST /v1/galleries/{gallery}/geolocate": "read",
     "POST /v1/galleries/{gallery}/places/like": "read",
     "GET /v1/galleries/{gallery}/places/map": "read",

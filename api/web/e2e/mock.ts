@@ -73,6 +73,7 @@ function route([what, name, kind, id]: string[], url: URL, request: IncomingMess
   if (kind === "photos" || (kind === "places" && id === "map")) return picture(id + url.search);
   if (kind === "places") return liked(photos, JSON.parse(body.toString()) as PlacesLikeRequest, name, precision);
   if (kind === "h3") return cellsOf(photos, url, precision);
+  if (kind === "recognize" && id === "walk") return { ...recognized(photos, { image: "data:image/", limit: 12, filter: {} }, name, precision), looked_again: false, n_looked_at: 0, may_look_again: false, doubt: 0.6 };
   if (kind === "recognize") return id === "match-map" ? picture("match", 256) : recognized(photos, JSON.parse(body.toString()) as RecognizeRequest, name, precision);
   if (kind === "search") return searched(photos, JSON.parse(body.toString()) as SearchRequest, name, precision);
   if (kind !== "geolocate") throw new Refusal(404, "No such thing.");
@@ -133,7 +134,7 @@ function searched(photos: Made[], request: SearchRequest, gallery: string, preci
   return { neighbors: page, next_offset: next < found.length ? next : null, n_matches: passing.length, notes: [] };
 }
 
-function recognized(photos: Made[], { image, limit }: RecognizeRequest, gallery: string, precision: Precision): unknown {
+function recognized(photos: Made[], { image, limit }: RecognizeRequest, gallery: string, precision: Precision): object {
   if (!image.startsWith("data:image/")) throw new Refusal(422, "image: not base64.");
   const found = neighborsOf(photos, 11, gallery, precision).slice(0, limit);
   return {

@@ -51,6 +51,11 @@ export class Client {
     return this.post(`v1/galleries/${encodeURIComponent(gallery)}/recognize`, request, signal);
   }
 
+  /** Photos of the place where a walk has come to. */
+  recognizeWalk(gallery: string, photos: readonly Blob[], limit: number, signal: AbortSignal): Promise<RecognizeAnswer> {
+    return this.json(`v1/galleries/${encodeURIComponent(gallery)}/recognize/walk?limit=${limit}`, { method: "POST", body: bodyOf(photos), signal });
+  }
+
   /** The photo beside its first answer, with what decided it. */
   async matchMap(gallery: string, request: RecognizeRequest, signal: AbortSignal): Promise<Blob> {
     return (await this.ask(`v1/galleries/${encodeURIComponent(gallery)}/recognize/match-map`, posted(request, signal))).blob();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Gallery, RecognizeAnswer } from "./contract";
-import { doubtOf, figureOf, foundOf, mayRecognize, recognizeOf } from "./recognition";
+import { doubtOf, figureOf, foundOf, mayRecognize, mayWalk, recognizeOf, walkDoubtOf, walkOf } from "./recognition";
 import { emptySearch, type Term } from "./terms";
 
 const gallery = { can_recognize: true } as Gallery;
@@ -31,6 +31,33 @@ describe("the very place is asked for", () => {
   test("among the photos that pass", () => {
     const search = { ...asked(photo), isPlaced: "yes" as const, near: { lon: 1, lat: 2, halfKm: 3, weight: 0.1 }, minZ: 1 };
     expect(recognizeOf(search, 24)).toEqual({ image: photo.kind === "image" && photo.data, limit: 24, filter: { is_placed: true } });
+  });
+});
+
+describe("a walk is asked for", () => {
+  const exact = { can_recognize: true, precision: "exact" } as Gallery;
+
+  test("of several photos without conditions, where places are told exactly", () => {
+    expect(mayWalk(asked(photo, photo), exact)).toBe(true);
+    expect(mayWalk(asked(photo), exact)).toBe(false);
+    expect(mayWalk(asked(photo, { ...photo, isMinus: true }), exact)).toBe(false);
+    expect(mayWalk(asked(photo, { kind: "text", text: "x", weight: 1, isMinus: false }), exact)).toBe(false);
+    expect(mayWalk({ ...asked(photo, photo), isPlaced: "yes" as const }, exact)).toBe(false);
+    expect(mayWalk(asked(photo, photo), { ...exact, precision: "25km" })).toBe(false);
+    expect(mayWalk(asked(photo, photo), { ...exact, can_recognize: false })).toBe(false);
+  });
+
+  test("with the bytes of its photos, in their order", async () => {
+    const other: Term = { ...photo, data: "data:image/png;base64,AQID" } as Term;
+    const [first, second] = walkOf(asked(photo, other));
+    expect([first.type, second.type]).toEqual(["image/jpeg", "image/png"]);
+    expect([...new Uint8Array(await second.arrayBuffer())]).toEqual([1, 2, 3]);
+  });
+
+  test("and its doubt is that of another stretch", () => {
+    expect(walkDoubtOf({ ...answer, doubt: 0.99 }, 9)).toMatch(/^Unsure: another stretch.* 9 photos/);
+    expect(walkDoubtOf({ ...answer, doubt: 0.5 }, 9)).toMatch(/^9 photos, taken as a walk/);
+    expect(walkDoubtOf({ ...answer, neighbors: [] }, 9)).toBe("");
   });
 });
 

@@ -1,6 +1,6 @@
 /** The very place of a photo: the question, and its answer in words. Nothing here touches the page. */
 import type { Gallery, Neighbor, RecognizeAnswer, RecognizeRequest } from "./contract";
-import { requestOf, type Search } from "./terms";
+import { emptySearch, requestOf, type Search } from "./terms";
 import { photos } from "./wording";
 
 /** The doubt from which the service looks again, unless it is told another. */
@@ -11,6 +11,33 @@ const FAR_AHEAD = 0.8;
 /** Whether the very place can be asked for: of one photo alone, where the service looks for places. */
 export function mayRecognize({ terms }: Search, gallery: Gallery): boolean {
   return Boolean(gallery.can_recognize) && terms.length === 1 && terms[0].kind === "image" && !terms[0].isMinus;
+}
+
+/** Whether several photos can be taken as a walk: all of them wanted, without conditions, where walks are told. */
+export function mayWalk(search: Search, gallery: Gallery): boolean {
+  const { terms } = search;
+  const isWalk = terms.length > 1 && terms.every((term) => term.kind === "image" && !term.isMinus);
+  const page = { limit: 1, offset: 0 };
+  const isUnfiltered = JSON.stringify(requestOf(search, page).filter) === JSON.stringify(requestOf(emptySearch(), page).filter);
+  return Boolean(gallery.can_recognize) && gallery.precision === "exact" && isWalk && isUnfiltered;
+}
+
+/** The photos of a walk, in their order. */
+export function walkOf({ terms }: Search): Blob[] {
+  return terms.flatMap((term) => (term.kind === "image" ? [blobOf(term.data)] : []));
+}
+
+function blobOf(data: string): Blob {
+  const [head, base64] = data.split(",", 2);
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: head.slice("data:".length).split(";")[0] });
+}
+
+/** How sure the place of a walk is, in words. */
+export function walkDoubtOf({ neighbors, doubt }: RecognizeAnswer, n: number): string {
+  if (!neighbors.length) return "";
+  const said = `${photos(n)}, taken as a walk in this order; the place is that of the last.`;
+  return doubt >= UNSURE ? `Unsure: another stretch fits about as well. ${said}` : said;
 }
 
 export function recognizeOf(search: Search, limit: number): RecognizeRequest {

@@ -44,9 +44,8 @@ export class VeryPlace {
   }
 
   /** Says how sure an answer is; returns the words. */
-  tell(answer: RecognizeAnswer, asked: RecognizeRequest): string {
+  tell(answer: RecognizeAnswer, asked: RecognizeRequest, said = doubtOf(answer)): string {
     this.clear();
-    const said = doubtOf(answer);
     const mayDraw = answer.may_look_again && answer.neighbors.length > 0 && !(answer.looked_again && !answer.n_looked_at);
     const picture = el("div", { class: "match" });
     const show = button("Show what decided it", () => void this.draw(picture, asked), { class: "button is-small is-quiet" });

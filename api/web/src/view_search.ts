@@ -11,7 +11,7 @@ import { Filters } from "./filters";
 import { Grid } from "./grid";
 import { Latest } from "./latest";
 import { boundsOf } from "./sphere";
-import { figureOf, foundOf, mayRecognize, recognizeOf } from "./recognition";
+import { figureOf, foundOf, mayRecognize, mayWalk, recognizeOf, walkDoubtOf, walkOf } from "./recognition";
 import { pointsOf } from "./location_map";
 import { notice } from "./notice";
 import { dataUrl, readPhoto } from "./photo_in";
@@ -178,7 +178,8 @@ class SearchView implements View {
     this.search = { ...this.search, ...(clearsCutoff && { minZ: null }), looksAgain: false, ...part };
     this.chips.show(this.search.terms);
     this.filters.show(this.search);
-    this.veryPlace.show(mayRecognize(this.search, this.context.gallery), this.search.isVeryPlace);
+    const { gallery } = this.context;
+    this.veryPlace.show(mayRecognize(this.search, gallery) || mayWalk(this.search, gallery), this.search.isVeryPlace);
     this.startOver.hidden = isEmpty(this.search);
     this.context.stage.closeMenu();
     void this.ask();
@@ -223,6 +224,12 @@ class SearchView implements View {
       const asked = recognizeOf(this.search, PAGE);
       const answer = await client.recognize(gallery.name, asked, signal);
       if (!signal.aborted) this.doubt = this.veryPlace.tell(answer, asked);
+      return { neighbors: foundOf(answer), notes: answer.notes };
+    }
+    if (this.search.isVeryPlace && mayWalk(this.search, gallery)) {
+      const answer = await client.recognizeWalk(gallery.name, walkOf(this.search), PAGE, signal);
+      const said = walkDoubtOf(answer, this.search.terms.length);
+      if (!signal.aborted) this.doubt = this.veryPlace.tell(answer, recognizeOf(this.search, PAGE), said);
       return { neighbors: foundOf(answer), notes: answer.notes };
     }
     const limit = this.search.minZ === null && this.search.terms.length ? SPREAD : PAGE * 2;
