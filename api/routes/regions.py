@@ -12,7 +12,7 @@ from ..serving import metrics, precision
 from ..serving.callers import reader
 from ..serving.problems import ALWAYS, responses
 from ..serving.refusals import NotOffered, TooPrecise
-from ..serving.served_regions import classifier
+from ..serving.served_regions import served_classifier
 from .bodies import photo_body, photos
 from .geolocate import MAX_PHOTOS
 from .json_bodies import in_turn
@@ -53,7 +53,7 @@ async def classifiers(service: Opened) -> Any:
 
 
 @routes.post(
-    "/{name}",
+    "/{classifier}",
     response_model=RegionsOut,
     openapi_extra=photo_body(several=True),
     responses=responses(404, 415),
@@ -61,7 +61,7 @@ async def classifiers(service: Opened) -> Any:
 async def predict_region(
     request: Request,
     service: Opened,
-    name: Annotated[str, Path(max_length=200, description="A classifier of GET /v1/regions")],
+    classifier: Annotated[str, Path(max_length=200, description="A classifier of GET /v1/regions")],
     limit: Annotated[int, Query(ge=1, le=1000, description="Regions to name")] = 10,
 ) -> Any:
     """Which region the photo in the body was taken in, by its look alone.
@@ -75,8 +75,8 @@ async def predict_region(
         raise NotOffered(
             "regions of photos are not told here; the operator may allow it with PLACEPRINT_GEOLOCATION=true"
         )
-    asked = classifier(service.regions, name)
-    precision.check_regions(name, asked.radius_km, service.settings.precision)
+    asked = served_classifier(service.regions, classifier)
+    precision.check_regions(classifier, asked.radius_km, service.settings.precision)
     sent = await photos(request, most=MAX_PHOTOS)
     async with service.admitted("locate"):
         embeddings = await asyncio.gather(
@@ -88,13 +88,13 @@ async def predict_region(
             lambda: service.audit.note(
                 event="predict-region",
                 caller=request.state.caller,
-                gallery=f"regions {name}",
+                gallery=f"regions {classifier}",
                 sha256=hashes,
                 precision=service.settings.precision,
             )
         )
     return RegionsOut(
-        classifier=name,
+        classifier=classifier,
         regions=[RegionShareOut(region=region, probability=p) for region, p in told],
         n_regions=len(asked.head.names),
         n_photos=len(sent.contents),

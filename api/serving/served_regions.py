@@ -69,7 +69,7 @@ def serve_regions(files: Mapping[str, str], models: Iterable[ServedModel]) -> di
     return found
 
 
-def classifier(served: Mapping[str, ServedRegions], name: str) -> ServedRegions:
+def served_classifier(served: Mapping[str, ServedRegions], name: str) -> ServedRegions:
     """A classifier by name.
 
     Raises:

@@ -40,7 +40,7 @@ SCOPE_OF = {
     "POST /v1/galleries/{gallery}/search": "read",
     "POST /v1/galleries/{gallery}/search/image": "read",
     "GET /v1/regions": "read",
-    "POST /v1/regions/{name}": "read",
+    "POST /v1/regions/{classifier}": "read",
     "POST /v1/galleries/{gallery}/recognize": "read",
     "POST /v1/galleries/{gallery}/recognize/match-map": "read",
     "POST /v1/galleries/{gallery}/recognize/walk": "read",
@@ -158,7 +158,7 @@ def test_each_route_lets_in_whom_the_table_says(
     client, keys = locked
     verb, path = operation.split(" ")
     id = "0" * 32 if "jobs" in path else "00000000-0000-0000-0000-000000000000"
-    filled = path.format(gallery="none", id=id, key="year", z=0, x=0, y=0)
+    filled = path.format(gallery="none", classifier="none", id=id, key="year", z=0, x=0, y=0)
     headers = {"Authorization": f"Bearer {keys[shown]}"} if keys[shown] else {}
     answer = client.request(verb, filled, headers=headers)
     scope = SCOPE_OF[operation]
