@@ -13,7 +13,7 @@ export class RegionAnswer {
   private classifiers: RegionClassifier[] = [];
   private photos: readonly Blob[] = [];
   private readonly latest = new Latest();
-  private readonly told = el("div", { "aria-live": "polite" });
+  private readonly told = el("div", { class: "region-told", "aria-live": "polite" });
   private readonly choice = el("select", { onchange: () => void this.answer() });
 
   constructor(private readonly client: Client) {
@@ -57,7 +57,7 @@ export class RegionAnswer {
     try {
       const answer = await this.client.predictRegion(asked.name, this.photos, SHOWN, signal);
       if (signal.aborted) return;
-      fill(this.told, bars(asked.name, rowsOf(answer)), el("p", { class: "hint" }, groundsOf(asked)));
+      fill(this.told, bars("Likeliest regions", rowsOf(answer)), el("p", { class: "hint" }, groundsOf(asked)));
     } catch (error) {
       const problem = asProblem(error);
       if (problem) fill(this.told, notice(problem, () => void this.answer()));
