@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..encoders.errors import InvalidCoordinate
-from .options import AsJson, GalleryName, WeightsFile, area_of, encoder_of, writable_target
+from .commands_vectors import encoder_using
+from .options import AsJson, GalleryName, WeightsFile, area_of, writable_target
 
 RADIUS_KM = 25.0
 Mode = Literal["alike", "place"]
@@ -117,19 +118,10 @@ def _query(gallery: Any, using: str, photo: Path | None, text: str | None, weigh
     """One embedding for a photo, a text, or both together (the direction between them)."""
     from ..encoders.image import embed_images
 
-    encoder = _encoder_of(gallery, using, weights)
+    encoder = encoder_using(gallery, using, weights)
     parts = [embed_images(encoder, [photo])[0]] if photo is not None else []
     parts += [encoder.embed_texts([text])[0]] if text is not None else []
     return sum(parts[1:], start=parts[0])
-
-
-def _encoder_of(gallery: Any, using: str, weights: Path | None) -> Any:
-    from ..indexer.store import VECTOR
-    from .commands_vectors import encoder_of_vectors
-
-    if using == VECTOR:
-        return encoder_of(gallery, weights)
-    return encoder_of_vectors(gallery, using, weights)
 
 
 def _show_place(
@@ -153,7 +145,7 @@ def _show_place(
     from . import console
 
     using = vectors_to_compare(gallery.vectors.cards, using)
-    encoder = _encoder_of(gallery, using, weights)
+    encoder = encoder_using(gallery, using, weights)
     # Not every encoder has layers that can be read; who does not look again needs none.
     reader = None if look_again == 0 and match_map is None else LocalReader(encoder)
     found = recognize(
@@ -194,7 +186,7 @@ def _show_walk(
     from . import console
 
     using = vectors_to_compare(gallery.vectors.cards, using)
-    encoder = _encoder_of(gallery, using, weights)
+    encoder = encoder_using(gallery, using, weights)
     embeddings = embed_images(encoder, photos[-MOST_PHOTOS:])
     found = recognize_walk(WalkedGallery.of(gallery, using=using, filter=filter), embeddings, k=k)
     console.show_recognition(found, as_json=as_json)

@@ -46,6 +46,8 @@ from .service import Service
 DEEPEST = 10_000
 """Photos among which those of different groups are looked for, as deep as a search goes."""
 
+PIECE = 500  # embeddings of a walk that the store is asked for at a time
+
 AT_ONCE = 2
 """Photos of one question that are decoded at a time; thumbnails wait for the same threads."""
 
@@ -211,13 +213,19 @@ async def recognized_walk(
         there = best(None, Filter(groups=frozenset({walk})), most)
         return with_vectors(gallery.gallery, using, [one.photo for one in there])
 
+    def embeddings_of(ids: Sequence[str]) -> NDArray[np.float32]:
+        pieces = [ids[start : start + PIECE] for start in range(0, len(ids), PIECE)]
+        return np.concatenate([
+            in_store(lambda piece=piece: gallery.gallery.embeddings(piece, using=using)) for piece in pieces
+        ])  # fmt: skip
+
     walked = WalkedGallery(
         nearest=lambda embedding, n: in_store(best, embedding, Filter(), n),
         members=lambda walk, most: in_store(members, walk, most),
-        embeddings=lambda ids: in_store(lambda: gallery.gallery.embeddings(ids, using=using)),
+        embeddings=embeddings_of,
     )
     try:
-        found = await service.in_files(lambda: recognize_walk(walked, embeddings, k=k))
+        found = await service.in_locator(lambda: recognize_walk(walked, embeddings, k=k))
     except InvalidOption as error:
         raise InvalidQuestion(str(error)) from None
     last = embeddings[-1]
