@@ -14,6 +14,7 @@ from PIL import Image
 from served import JPEG, Carried, Serve, is_problem, make_gallery, picture, serving
 
 from placeprint.api.client import Client
+from placeprint.api.serving import recognizing
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.recognize_walk import WalkedGallery, recognize_walk
 from placeprint.indexer.settings import Settings
@@ -79,6 +80,21 @@ def test_the_service_finds_where_a_walk_has_come_to(client: TestClient, home: Pa
     assert answer["doubt"] == pytest.approx(expected.doubt, abs=1e-3)
     noted = json.loads((home / "audit.jsonl").read_text().splitlines()[-1])
     assert noted["event"] == "recognize" and len(noted["sha256"]) == 10
+
+
+def test_the_store_is_asked_piece_by_piece(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = client.post(WALK, files=sent(QUERY)).json()
+    asked: list[int] = []
+    real = Gallery.embeddings
+
+    def counted(gallery: Gallery, ids: list[str], **options: str) -> NDArray[np.float32]:
+        asked.append(len(ids))
+        return real(gallery, ids, **options)
+
+    monkeypatch.setattr(recognizing, "PIECE", 7)
+    monkeypatch.setattr(Gallery, "embeddings", counted)
+    assert client.post(WALK, files=sent(QUERY)).json() == whole and max(asked) == 7
+    assert sorted(asked) == [5, 5, *[7] * 10]  # two walks of 40
 
 
 def test_the_client_asks_the_same(client: TestClient) -> None:
