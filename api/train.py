@@ -1,13 +1,17 @@
-"""``placeprint train``: train encoders on photos of one's own. One command for each way of training."""
+"""``placeprint train``: train encoders on photos of one's own. One command for each way of training.
 
+Of several processes that `torchrun` started the first speaks for all, but for errors.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .exits import resumable
+from .exits import forget_output, resumable
 from .options import AsJson, GalleryName
 from .train_captions import captions
 from .train_geocells import geocells
@@ -16,9 +20,24 @@ from .train_maps import maps
 from .train_place_recognition import place_recognition
 from .train_regions import regions
 
+if TYPE_CHECKING:  # it loads torch, which `--help` must not
+    from ..encoders.csp_sampling import Pairs
+
 train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train encoders on your own photos and places."
 )
+
+
+@train_app.callback()
+def _speak_once() -> None:
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1 or os.environ.get("RANK") == "0":
+        return
+    from . import console
+
+    forget_output()
+    console.err.quiet = True
+
+
 train_app.command()(captions)
 train_app.command()(geocells)
 train_app.command()(maps)
@@ -80,17 +99,24 @@ def csp(
     changes |= {"network_options": {}} if network is not None else {}
     run = CspRun.preset(preset, seed=seed, **changes)
 
+    from ..encoders.processes import joined
     from ..encoders.train_csp import run_csp
-    from ..indexer.gallery import Gallery
-    from ..indexer.pairs import pairs_of
     from . import console
 
-    with Gallery.open(gallery) as opened:
-        pairs, source = pairs_of(opened)
     as_json = as_json or not console.out.is_terminal
-    with _epochs(as_json=as_json) as show, resumable(out):
-        report = run_csp(pairs, run, out, is_resumed=resume, source=source, show=show)
+    with joined() as world:
+        pairs, source = world.in_turn(lambda: _pairs(gallery))
+        with _epochs(as_json=as_json) as show, resumable(out):
+            report = run_csp(pairs, run, out, is_resumed=resume, source=source, show=show)
     _show(report, out, as_json=as_json)
+
+
+def _pairs(gallery: str) -> tuple["Pairs", dict[str, Any]]:
+    from ..indexer.gallery import Gallery
+    from ..indexer.pairs import pairs_of
+
+    with Gallery.open(gallery) as opened:
+        return pairs_of(opened)
 
 
 @contextmanager

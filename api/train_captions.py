@@ -69,15 +69,16 @@ def captions(
 
     from ..encoders.captioning.model import CaptionModel
     from ..encoders.catalog import DEFAULT
+    from ..encoders.processes import joined
     from ..encoders.run_folder import require_free
     from ..encoders.train_captions import run_captions
     from . import console
 
     as_json = as_json or not console.out.is_terminal
     require_free(out, is_resumed=resume)
-    begun = CaptionModel(model or DEFAULT, weights, device=device)
-    sources, facts = _sources(gallery, photos, group_column)
-    with resumable(out):
+    with joined() as world, resumable(out):
+        begun = CaptionModel(model or DEFAULT, weights, device=world.device(device))
+        sources, facts = world.in_turn(lambda: _sources(gallery, photos, group_column))
         read = _read(sources, begun.preprocessing, as_json=as_json)
         with _rounds(as_json=as_json) as show:
             report = run_captions(read, begun, run, out, is_resumed=resume, source=facts, show=show)

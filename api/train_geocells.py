@@ -83,6 +83,7 @@ def geocells(
     from ..encoders.geocell_heads.settings import TuneRun
     from ..encoders.geocell_tasks import task_named
     from ..encoders.geocells import Geocells, default_geocells
+    from ..encoders.processes import require_one_process
     from ..encoders.prototypes import KINDS
     from ..encoders.run_folder import require_free
     from ..encoders.train_geocells import run_geocells
@@ -101,6 +102,7 @@ def geocells(
     if tune and sweep_tau:
         raise InvalidOption("--sweep-tau compares heads of one encoder; choose τ first, then --tune with it")
     tuning = TuneRun(blocks=tune, **of_tuning) if tune else None
+    require_one_process("the training of geocell heads")
     as_json = as_json or not console.out.is_terminal
     if not sweep_tau:
         require_free(out, is_resumed=resume)

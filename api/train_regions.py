@@ -79,6 +79,7 @@ def regions(
         leave_out=tuple(word.strip() for word in (leave_out or "").split(",") if word.strip()),
     )  # fmt: skip
     from ..encoders.location_files import write_atomically
+    from ..encoders.processes import require_one_process
     from ..encoders.run_folder import require_free
     from ..encoders.train_regions import run_regions
     from ..indexer.gallery import Gallery
@@ -90,6 +91,7 @@ def regions(
         boundaries=boundaries, region_column=region_column, area_column=area_column,
         near_km=length_m(near) / 1000.0, field=by, area_field=area_by, resolution=resolution,
     )  # fmt: skip
+    require_one_process("the training of regions")
     as_json = as_json or not _is_terminal()
     require_free(out, is_resumed=resume)
     chosen = using or VECTOR

@@ -14,6 +14,7 @@ positional features, D embedding. Places are `lonlat` degrees (..., 2), longitud
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from . import csp_objectives as objectives
 from .csp_settings import CspRun
 from .location import LocationEncoder
+from .processes import ALONE, World
 
 MAX_LOGIT_SCALE = math.log(100.0)
 """Temperatures stop at 0.01, as in CLIP: further down a few pairs make the whole gradient."""
@@ -108,13 +110,14 @@ class CspModel(nn.Module):
     Args:
         run: the settings.
         image_dimension: K.
+        world: the processes that embed a batch together.
     """
 
     _is_learned: Tensor
 
-    def __init__(self, run: CspRun, image_dimension: int) -> None:
+    def __init__(self, run: CspRun, image_dimension: int, world: World = ALONE) -> None:
         super().__init__()
-        self.run = run
+        self.run, self.world = run, world
         self.location = LocationEncoder(
             run.positional,
             run.network,
@@ -132,6 +135,7 @@ class CspModel(nn.Module):
         self.register_buffer("_is_learned", torch.tensor(learned), persistent=False)
         self.logit_scales.requires_grad_(any(learned))
         self.logit_biases.requires_grad_(any(learned) and run.objective == "nce")
+        world.share_noise(self)
 
     def embed_features(self, features: Tensor) -> Tensor:
         """Positional features to unit embeddings of places: (..., P) -> (..., D)."""
@@ -150,19 +154,22 @@ class CspModel(nn.Module):
     def losses(self, batch: Batch) -> Losses:
         """The objective on one batch, in the mode (training or evaluation) the model is in."""
         run = self.run
-        images = self.embed_images(batch.images)  # (B, D)
-        places = self.embed_features(batch.features)  # (B, D)
+        images = self._divided(self.embed_images, batch.images)  # (B, D)
+        places = self._divided(self.embed_features, batch.features)  # (B, D)
         zero = places.new_zeros(())
         by_location = by_dropout = zero
         if batch.random_features is not None and "L" in run.parts:
-            random = self.embed_features(batch.random_features)  # (B, C, D) or (C, D)
+            random = self._divided(self.embed_features, batch.random_features)  # (B, C, D) or (C, D)
             by_location = self._location(places, images, random, batch.random_near)
         if "D" in run.parts:
-            again = self.embed_features(batch.features)  # another dropout mask
+            again = self._divided(self.embed_features, batch.features)  # another dropout mask
             by_dropout = self._dropout(places, again, batch.near)
         by_batch = self._batch(places, images, batch.near)
         total = by_batch + run.location_weight * by_location + run.dropout_weight * by_dropout
         return Losses(total, by_batch, by_location, by_dropout)
+
+    def _divided(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        return self.world.divided(lambda part: embed(rows[part]), len(rows))
 
     def _batch(self, places: Tensor, images: Tensor, near: Tensor | None) -> Tensor:
         scale, bias = self.scales()[0], self.logit_biases[0]

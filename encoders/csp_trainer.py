@@ -33,6 +33,7 @@ from .csp_sampling import (
 from .csp_settings import CspRun
 from .errors import PlaceprintError, TooFewPairs
 from .location import evaluating
+from .processes import ALONE, World
 from .sphere import great_circle_km
 
 MIN_PAIRS = 100
@@ -96,20 +97,26 @@ class Trainer:
     Args:
         split: the pairs and their parts.
         run: the settings.
+        world: the processes that train together.
+
+    Raises:
+        InvalidOption: a batch has fewer pairs than there are processes.
     """
 
-    def __init__(self, split: Split, run: CspRun) -> None:
+    def __init__(self, split: Split, run: CspRun, world: World = ALONE) -> None:
         self.run = run = run.fitted(split.block_deg)
-        self.split = split
+        self.split, self.world = split, world
         self.rows = split.rows(0)
         self.train = split.pairs.take(self.rows)
         self.basis = ImageBasis.fit(self.train.images, run.image_components)
         self.images = self.basis.apply(split.pairs.images)  # (N, K)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(run.seed, 1 << 62))  # a step that no run comes to
-            self.model = CspModel(run, self.basis.dimension)
+            self.model = CspModel(run, self.basis.dimension, world)
         self.optimizer = _optimizer(self.model, run)
-        self.n_steps = run.epochs * n_batches(len(self.train), run.batch_size)
+        steps = n_batches(len(self.train), run.batch_size)
+        self.n_steps = run.epochs * steps
+        world.require_rows(len(self.train) // steps)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
 
@@ -162,6 +169,7 @@ class Trainer:
             raise self._diverged(f"the loss is {total}")
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
+        self.world.average_gradients(self.optimizer)
         self.optimizer.step()
         self.progress.step += 1
         parts = {"batch": losses.batch, "location": losses.location, "dropout": losses.dropout}
@@ -184,7 +192,7 @@ class Trainer:
             for name, scale in zip(("batch", "location", "dropout"), scales, strict=True)
         }
         if epoch % self.run.evaluate_every == 0 or self.progress.epoch == self.run.epochs:
-            record |= self._validate()
+            record |= self.world.first(self._validate)
         self.progress.log.append(record)
         return record
 

@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from .csp_checkpoint import Progress, read_checkpoint
 from .errors import AnotherRun
 from .location_files import write_atomically
+from .processes import ALONE, World, require_one_process
 
 CHECKPOINT = "checkpoint.safetensors"
 Show = Callable[[dict[str, Any], int], None]
 
 
-def claim(out: Path, identity: dict[str, Any], facts: dict[str, Any], *, is_resumed: bool) -> None:
+def claim(
+    out: Path, identity: dict[str, Any], facts: dict[str, Any], *, is_resumed: bool, world: World = ALONE
+) -> None:
     """See that a folder is free for a run, or holds this very run.
 
     Args:
@@ -30,11 +33,21 @@ def claim(out: Path, identity: dict[str, Any], facts: dict[str, Any], *, is_resu
         identity: ``settings`` and ``data`` of the run, and more, JSON.
         facts: what else to write into ``run.json``.
         is_resumed: whether a run in the folder is to be gone on with.
+        world: the processes that train together.
 
     Raises:
         AnotherRun: it holds a run, and `is_resumed` is False or that run is another.
         UnwritableFile: it is full or not ours to write to.
+        InvalidOption: several processes, and a run of one.
+        PlaceprintError: the processes would train with other settings or on other data.
     """
+    if world is ALONE:
+        require_one_process("this training")
+    world.require_same(identity, "data or settings")
+    world.first(lambda: _claim(out, identity, facts, is_resumed=is_resumed))
+
+
+def _claim(out: Path, identity: dict[str, Any], facts: dict[str, Any], *, is_resumed: bool) -> None:
     require_free(out, is_resumed=is_resumed)
     path = out / "run.json"
     if path.exists():
@@ -121,8 +134,11 @@ def train_rounds(
     *,
     checkpoint_s: float,
     show: Show,
+    world: World = ALONE,
 ) -> None:
     """Train to the end, with a line in the log for each round and a checkpoint now and then.
+
+    Of several processes all train, and the first writes and shows.
 
     Args:
         out: the folder.
@@ -132,10 +148,17 @@ def train_rounds(
         save: writes the checkpoint.
         checkpoint_s: seconds between checkpoints, at least; one is written at the end, too.
         show: called with the record of each round and the number of rounds.
+        world: the processes that train.
 
     Raises:
         UnwritableFile: the folder is full or not ours to write to.
+        PlaceprintError: the processes do not stand at the same round.
     """
+    world.require_same(progress.epoch, "checkpoint")
+    if not world.is_first:
+        while progress.epoch < n_rounds:
+            one_round()
+        return
     lines = "".join(json.dumps(record) + "\n" for record in progress.log)
     write_atomically(out / "log.jsonl", lines.encode())
     saved_at, n_saved = time.monotonic(), progress.epoch

@@ -24,6 +24,7 @@ from .captioning.report import photo_counts, write_report
 from .captioning.settings import CaptionRun
 from .captioning.trainer import CaptionTrainer
 from .csp_checkpoint import write_checkpoint
+from .processes import joined
 from .run_folder import CHECKPOINT, Show, claim, resumed, train_rounds
 
 
@@ -39,6 +40,8 @@ def run_captions(
     show: Show = lambda record, rounds: None,
 ) -> dict[str, Any]:
     """Train a model on captions and write everything the head of this file names.
+
+    Processes that `torchrun` started train together, each on its part of every batch; the first writes.
 
     Args:
         photos: made with the model's preprocessing.
@@ -66,27 +69,29 @@ def run_captions(
         "data": photos.digest,
         "model": {"name": model.card_name, "fingerprint": model.base},
     }
-    trainer = CaptionTrainer(photos, run, model)  # before the folder is touched, so that errors leave nothing
-    counts = photo_counts(trainer)
-    facts = {"block_deg": trainer.block_deg, "regions": int(trainer.region.max()) + 1, "photos": counts}
-    claim(out, identity, facts, is_resumed=is_resumed)
-    if is_resumed and (found := resumed(out, trainer.weights, trainer.optimizer, identity)):
-        trainer.progress, trainer.best = found
-
-    def save() -> None:
-        write_checkpoint(
-            out / CHECKPOINT,
-            trainer.weights,
-            trainer.optimizer,
-            trainer.best,
-            trainer.progress,
-            identity=identity,
-        )
-
     # Whoever calls keeps the state of the generator.
-    with torch.random.fork_rng(devices=[]):
+    with joined() as world, torch.random.fork_rng(devices=[]):
+        # Before the folder is touched, so that errors leave nothing.
+        trainer = CaptionTrainer(photos, run, model, world)
+        counts = photo_counts(trainer)
+        facts = {"block_deg": trainer.block_deg, "regions": int(trainer.region.max()) + 1, "photos": counts}
+        claim(out, identity, facts, is_resumed=is_resumed, world=world)
+        if is_resumed and (found := resumed(out, trainer.weights, trainer.optimizer, identity)):
+            trainer.progress, trainer.best = found
+
+        def save() -> None:
+            write_checkpoint(
+                out / CHECKPOINT,
+                trainer.weights,
+                trainer.optimizer,
+                trainer.best,
+                trainer.progress,
+                identity=identity,
+            )
+
         train_rounds(
-            out, trainer.progress, trainer.n_rounds, trainer.round, save, checkpoint_s=checkpoint_s, show=show
-        )
+            out, trainer.progress, trainer.n_rounds, trainer.round, save,
+            checkpoint_s=checkpoint_s, show=show, world=world,
+        )  # fmt: skip
         trainer.finish()
-        return write_report(trainer, out, dict(source or {}))
+        return world.first(lambda: write_report(trainer, out, dict(source or {})))

@@ -20,6 +20,7 @@ from .csp_report import write_report
 from .csp_sampling import Pairs
 from .csp_settings import CspRun
 from .csp_trainer import Split, Trainer
+from .processes import joined
 from .run_folder import CHECKPOINT, Show, claim, resumed, train_rounds
 
 
@@ -35,6 +36,8 @@ def run_csp(
 ) -> dict[str, Any]:
     """Pre-train a location encoder and write everything the head of this file names.
 
+    Processes that `torchrun` started train together, each on its part of every batch; the first writes.
+
     Args:
         pairs: photos and places.
         run: the settings.
@@ -49,18 +52,19 @@ def run_csp(
 
     Raises:
         TooFewPairs: see `Split.of`.
+        InvalidOption: more processes than a batch has pairs.
         AnotherRun: the folder holds a run, and `is_resumed` is False or that run is another.
         DamagedCheckpoint: it cannot be gone on from.
         UnwritableFile: the folder is missing, full or not ours to write to.
     """
-    split = Split.of(pairs, run)
-    identity = {"settings": run.to_dict(), "data": split.digest}
-    trainer = Trainer(split, run)  # before the folder is touched: settings that cannot work leave nothing
-    counts = {name: len(split.rows(part)) for part, name in enumerate(("training", "validation", "test"))}
-    facts = {"block_deg": split.block_deg, "regions": int(split.region.max()) + 1, "pairs": counts}
-    claim(out, identity, facts, is_resumed=is_resumed)
     # The seeds of the steps are ours; whoever calls keeps the state of the generator.
-    with torch.random.fork_rng(devices=[]):
+    with joined() as world, torch.random.fork_rng(devices=[]):
+        split = Split.of(pairs, run)
+        identity = {"settings": run.to_dict(), "data": split.digest}
+        trainer = Trainer(split, run, world)  # before the folder is touched: what cannot work leaves nothing
+        counts = {name: len(split.rows(part)) for part, name in enumerate(("training", "validation", "test"))}
+        facts = {"block_deg": split.block_deg, "regions": int(split.region.max()) + 1, "pairs": counts}
+        claim(out, identity, facts, is_resumed=is_resumed, world=world)
         if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
             trainer.progress, trainer.best = found
         train_rounds(
@@ -71,9 +75,9 @@ def run_csp(
             lambda: _save(trainer, out, identity),
             checkpoint_s=checkpoint_s,
             show=show,
+            world=world,
         )
-        trainer.finish()
-        return write_report(trainer, out, dict(source or {}))
+        return world.first(lambda: _report(trainer, out, dict(source or {})))
 
 
 def _save(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
@@ -85,3 +89,8 @@ def _save(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
         trainer.progress,
         identity=identity,
     )
+
+
+def _report(trainer: Trainer, out: Path, source: dict[str, Any]) -> dict[str, Any]:
+    trainer.finish()
+    return write_report(trainer, out, source)

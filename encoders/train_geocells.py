@@ -65,7 +65,7 @@ def run_geocells(
 
     Raises:
         TooFewPairs: fewer than 50 photos, or too few groups to hold some out.
-        InvalidOption: a setting without meaning.
+        InvalidOption: a setting without meaning, or several processes of `torchrun`.
         AnotherRun: the folder holds a run, and `is_resumed` is False or that run is another.
         UnwritableFile: the folder is full or not ours to write to.
     """

@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
+from .location import LocationEncoder
 from .location_files import read_tensors, write_atomically
 from .map_learning.crop_source import CropSource
 from .map_learning.distill import DistillRun, distill
 from .map_learning.encoder import MapEncoder
+from .processes import World, joined
 from .run_folder import claim
 from .sphere import as_lonlat
 
@@ -45,6 +49,8 @@ def run_student(
     show: Callable[[dict[str, Any], int], None] = lambda record, epochs: None,
 ) -> dict[str, Any]:
     """Teach coordinates what a map encoder says, and write everything the head of this file names.
+
+    Processes that `torchrun` started look and train together; the first writes.
 
     Args:
         encoder: the teacher.
@@ -74,21 +80,33 @@ def run_student(
     digest.update(source.crops(some, ground_m=encoder.config.ground_m, px=32).tobytes())
     data = digest.hexdigest()
     identity = {"settings": asdict(run), "data": data, "model": encoder.fingerprint.id}
-    claim(out, identity, {"places": len(places)}, is_resumed=is_resumed)
-    embeddings = _looked_at(encoder, source, places, out / "embeddings.safetensors", looked)
     about = {
         "ground_m": encoder.config.ground_m,
         "teacher": encoder.fingerprint.id,
         "teacher_name": encoder.name,
         "source": dict(facts or {}),
     }
-    student, figures = distill(
-        places, embeddings, run, ground_m=encoder.config.ground_m, name=name, card=about, show=show
-    )
+    with joined() as world:
+        claim(out, identity, {"places": len(places)}, is_resumed=is_resumed, world=world)
+        embeddings = _looked_at(encoder, source, places, out / "embeddings.safetensors", looked, world)
+        student, figures = distill(
+            places, embeddings, run,
+            ground_m=encoder.config.ground_m, name=name, card=about, show=show, world=world,
+        )  # fmt: skip
+        report = {**about, **figures, "fingerprint": student.fingerprint}
+        return world.first(lambda: _write(student, report, places, run, out))
+
+
+def _write(
+    student: LocationEncoder,
+    report: dict[str, Any],
+    lonlat: NDArray[np.float64],
+    run: DistillRun,
+    out: Path,
+) -> dict[str, Any]:
     student.save(out / "map-student.safetensors")
-    report = {**about, **figures, "fingerprint": student.fingerprint}
     write_atomically(out / "report.json", json.dumps(report, indent=1).encode())
-    write_atomically(out / "card.md", card(report, places, run).encode())
+    write_atomically(out / "card.md", card(report, lonlat, run).encode())
     draw_errors(report["rings"], out / "errors.png")
     return report
 
@@ -99,18 +117,34 @@ def _looked_at(
     lonlat: NDArray[np.float64],
     path: Path,
     looked: Callable[[int, int], None],
+    world: World,
 ) -> NDArray[np.float32]:
     """Embeddings of all places, (N, D); what an earlier run has of them is taken from its file."""
     known: NDArray[np.float32] = np.empty((0, encoder.dimension), np.float32)
     if path.exists():
         known = read_tensors(path)["embeddings"].numpy()[: len(lonlat)]
+    world.require_same(len(known), "file of embeddings")
+    looked = looked if world.is_first else lambda done, total: None
     parts = [known]
     for start in range(len(known), len(lonlat), _BATCH):
         looked(start, len(lonlat))
-        parts.append(encoder.embed_places(source, lonlat[start : start + _BATCH]))
-        write_atomically(path, safetensors.numpy.save({"embeddings": np.concatenate(parts)}))
+        parts.append(_embedded(encoder, source, lonlat[start : start + _BATCH], world))
+        if world.is_first:
+            write_atomically(path, safetensors.numpy.save({"embeddings": np.concatenate(parts)}))
     looked(len(lonlat), len(lonlat))
     return np.concatenate(parts)
+
+
+def _embedded(
+    encoder: MapEncoder, source: CropSource, lonlat: NDArray[np.float64], world: World
+) -> NDArray[np.float32]:
+    """Embeddings of some places, (n, D), each process its part of them."""
+
+    def compute(part: slice) -> Tensor:
+        return torch.from_numpy(encoder.embed_places(source, lonlat[part]))
+
+    found: NDArray[np.float32] = world.divided(compute, len(lonlat)).numpy()
+    return found
 
 
 def card(report: Mapping[str, Any], lonlat: NDArray[np.float64], run: DistillRun) -> str:

@@ -24,6 +24,7 @@ from .map_learning.report import write_report
 from .map_learning.settings import MapRun
 from .map_learning.trainer import MapTrainer
 from .mosaics.styles import style_named
+from .processes import joined
 from .run_folder import CHECKPOINT, claim, require_free, resumed, train_rounds
 
 Show = Callable[[dict[str, Any], int], None]
@@ -46,6 +47,8 @@ def run_maps(
 ) -> dict[str, Any]:
     """Train a map encoder and write everything the head of this file names.
 
+    Processes that `torchrun` started train together, each on some places of every batch; the first writes.
+
     Args:
         source: of the crops, such as a mosaic.
         lonlat: places to learn from, degrees, longitude first, (N, 2).
@@ -55,7 +58,7 @@ def run_maps(
         name: of the encoder.
         facts: what the map is, JSON for the card: ``mosaics``, ``attribution``, ...
         is_resumed: go on from the folder's checkpoint, or from the start where there is none.
-        device: where to train.
+        device: where to train; ``cuda`` is a device of its own for each process.
         checkpoint_s: seconds between checkpoints, at least; one is written at the end, too.
         show: called with the record of each epoch, with its timing, and the number of epochs.
         tell: called with each warning before training starts.
@@ -73,16 +76,16 @@ def run_maps(
     """
     require_free(out, is_resumed=is_resumed)  # before the maps are looked at, which may take minutes
     labels = PlaceLabels.none(len(lonlat)) if labels is None else labels
-    trainer = MapTrainer(source, lonlat, labels, run, colors=class_colors(), device=device)
-    for warning in trainer.warnings:
-        tell(warning)
-    identity = {"settings": trainer.run.to_dict(), "data": trainer.digest}
-    counts = {"training": len(trainer.split.train), "held_out": len(trainer.split.held_out)}
-    claim(out, identity, {"places": counts, "steps": trainer.n_steps}, is_resumed=is_resumed)
-
-    try:
-        # The seeds of the steps are ours; whoever calls keeps the state of the generator.
-        with torch.random.fork_rng(devices=[]):
+    # The seeds of the steps are ours; whoever calls keeps the state of the generator.
+    with joined() as world, torch.random.fork_rng(devices=[]):
+        device = world.device(device)
+        trainer = MapTrainer(source, lonlat, labels, run, colors=class_colors(), device=device, world=world)
+        for warning in trainer.warnings if world.is_first else ():
+            tell(warning)
+        identity = {"settings": trainer.run.to_dict(), "data": trainer.digest}
+        counts = {"training": len(trainer.split.train), "held_out": len(trainer.split.held_out)}
+        claim(out, identity, {"places": counts, "steps": trainer.n_steps}, is_resumed=is_resumed, world=world)
+        try:
             if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
                 trainer.progress, _ = found
             train_rounds(
@@ -90,22 +93,23 @@ def run_maps(
                 trainer.progress,
                 trainer.run.epochs,
                 trainer.epoch,
-                lambda: write_checkpoint(
-                    out / CHECKPOINT,
-                    trainer.model,
-                    trainer.optimizer,
-                    {},
-                    trainer.progress,
-                    identity=identity,
-                ),
+                lambda: _save(trainer, out, identity),
                 checkpoint_s=checkpoint_s,
                 show=lambda record, epochs: show(record | trainer.timing.figures, epochs),
+                world=world,
             )
-            return write_report(
-                trainer, out, name=name, source=dict(facts or {}), timing=trainer.timing.figures
+            timing = trainer.timing.figures
+            return world.first(
+                lambda: write_report(trainer, out, name=name, source=dict(facts or {}), timing=timing)
             )
-    finally:
-        trainer.close()
+        finally:
+            trainer.close()
+
+
+def _save(trainer: MapTrainer, out: Path, identity: dict[str, Any]) -> None:
+    write_checkpoint(
+        out / CHECKPOINT, trainer.model, trainer.optimizer, {}, trainer.progress, identity=identity
+    )
 
 
 def class_colors() -> torch.Tensor:

@@ -27,6 +27,7 @@ from .place_recognition.photos import PlacePhotos
 from .place_recognition.report import card, figures
 from .place_recognition.settings import PlaceRun
 from .place_recognition.trainer import PlaceTrainer
+from .processes import joined
 from .run_folder import CHECKPOINT, claim, require_free, resumed, train_rounds
 
 Show = Callable[[dict[str, Any], int], None]
@@ -49,6 +50,8 @@ def run_place_recognition(
 ) -> dict[str, Any]:
     """Train a place encoder and write everything the head of this file names.
 
+    Processes that `torchrun` started read and train together, each its part of every batch; the first writes.
+
     With `run.epochs` 0 nothing is trained: NetVLAD gets a vocabulary of these photos, and the whitening is
     fitted to them.
 
@@ -60,7 +63,7 @@ def run_place_recognition(
         name: of the encoder.
         facts: what the photos are, JSON for the card: ``source``, ``licence``, …
         is_resumed: go on from the folder's checkpoint, or from the start where there is none.
-        device: where to train.
+        device: where to train; ``cuda`` is a device of its own for each process.
         checkpoint_s: seconds between checkpoints, at least; one is written at the end, too.
         show: called with the record of each round and the number of rounds.
         tell: called with what the linter finds, before anything is read.
@@ -86,10 +89,10 @@ def run_place_recognition(
         "data": photos.digest,
         "model": f"{backbone.fingerprint.name} {backbone.fingerprint.id}",
     }
-    # Before the folder is touched: settings that cannot work leave nothing.
-    trainer = PlaceTrainer(photos, backbone, run, name=name, device=device)
-    claim(out, identity, {"photos": len(photos)}, is_resumed=is_resumed)
-    with torch.random.fork_rng(devices=[]):
+    with joined() as world, torch.random.fork_rng(devices=[]):
+        # Before the folder is touched: settings that cannot work leave nothing.
+        trainer = PlaceTrainer(photos, backbone, run, name=name, device=world.device(device), world=world)
+        claim(out, identity, {"photos": len(photos)}, is_resumed=is_resumed, world=world)
         trainer.prepare(out / "cache.npy", count)
         if is_resumed and (found := resumed(out, trainer.model, trainer.optimizer, identity)):
             trainer.progress, trainer.best = found
@@ -108,8 +111,9 @@ def run_place_recognition(
             ),
             checkpoint_s=checkpoint_s,
             show=show,
+            world=world,
         )
-        return _write(trainer, out, findings, dict(facts or {}))
+        return world.first(lambda: _write(trainer, out, findings, dict(facts or {})))
 
 
 def _heed(findings: list[Finding], run: PlaceRun, tell: Callable[[str], None]) -> None:

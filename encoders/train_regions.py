@@ -102,6 +102,7 @@ def run_regions(
     Raises:
         TooFewPairs: fewer than two regions can be learned.
         AnotherRun: the folder holds a run, and `is_resumed` is False or that run is another.
+        InvalidOption: `torchrun` started several processes.
         UnwritableFile: the folder is full or not ours to write to.
     """
     learnable(photos, run)  # before anything is written

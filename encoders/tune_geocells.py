@@ -97,7 +97,8 @@ def run_tuned_geocells(
 
     Raises:
         TooFewPairs: fewer than 50 photos that can be read, or too few groups to hold some out.
-        InvalidOption: an encoder that cannot be split there, or a setting without meaning.
+        InvalidOption: an encoder that cannot be split there, a setting without
+            meaning, or several processes of `torchrun`.
         AnotherRun: the folder holds a run, and `is_resumed` is False or that run is another.
         DamagedCheckpoint: it cannot be gone on from.
         UnwritableFile: the folder is full or not ours to write to.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..csp_sampling import same_place
+from ..processes import ALONE, World
 
 MAX_SCALE = 100.0
 """The scale of the logits is kept at or below this, as in CLIP."""
@@ -62,6 +63,7 @@ def backward_in_parts(
     n: int,
     part_size: int,
     loss_of: Callable[[Tensor, Tensor], Tensor],
+    world: World = ALONE,
 ) -> float:
     """Loss and gradients of a whole batch, in the memory of a part of it.
 
@@ -70,27 +72,35 @@ def backward_in_parts(
     arXiv:2101.06983). That is exact where `embed` gives the same twice, so it must draw nothing.
 
     Args:
-        embed: unit embeddings of the photos and captions of some rows, (rows, D) each.
+        embed: unit embeddings of the photos and captions of some of this process's rows, (rows, D) each.
         n: number of rows of the batch.
         part_size: rows at a time; with n or more it is one pass with a graph.
         loss_of: the loss of all embeddings, (n, D) each.
+        world: the processes that each have a part of the rows; see `World.average_gradients`.
 
     Returns:
         The loss; gradients are added to those of the weights.
     """
-    parts = [slice(start, min(start + part_size, n)) for start in range(0, n, part_size)]
+    mine = world.part(n)
+    n_mine = mine.stop - mine.start
+    parts = [slice(start, min(start + part_size, n_mine)) for start in range(0, n_mine, part_size)]
     if len(parts) == 1:
-        loss = loss_of(*embed(parts[0]))
+        loss = loss_of(*(world.gathered(side, n) for side in embed(parts[0])))
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
     with torch.no_grad():
         embedded = [embed(part) for part in parts]
-    images, texts = (torch.cat(side).requires_grad_() for side in zip(*embedded, strict=True))
+    images, texts = (
+        world.gathered(torch.cat(side), n).requires_grad_() for side in zip(*embedded, strict=True)
+    )
     loss = loss_of(images, texts)
     loss.backward()  # type: ignore[no-untyped-call]
     for part in parts:
         sides = embed(part)
-        gradients = (images.grad[part], texts.grad[part])  # type: ignore[index]
+        gradients = [
+            world.size * whole.grad[mine][part]  # type: ignore[index]
+            for whole in (images, texts)
+        ]
         learning = [
             (side, gradient) for side, gradient in zip(sides, gradients, strict=True) if side.requires_grad
         ]

@@ -19,6 +19,7 @@ from ..captions import captions
 from ..csp_checkpoint import Progress
 from ..csp_sampling import choose_block_deg, epoch_batches, hold_out, n_batches, regions, torch_seed
 from ..errors import PlaceprintError, TooFewPairs
+from ..processes import ALONE, World
 from .facts import Facts
 from .figures import Scores, full_caption, means, retrieval_scores, zero_shot_scores
 from .model import CaptionModel
@@ -42,14 +43,18 @@ class CaptionTrainer:
         photos: all N.
         run: the settings.
         model: changed in place.
+        world: the processes that train together, each on some photos of a batch.
 
     Raises:
         TooFewPairs: fewer than `MIN_PHOTOS`, or too few separate regions.
-        InvalidOption: the model has nothing of what is to be tuned.
+        InvalidOption: the model has nothing of what is to be tuned; a batch has fewer photos than there
+            are processes.
     """
 
-    def __init__(self, photos: CaptionPhotos, run: CaptionRun, model: CaptionModel) -> None:
-        self.photos, self.run, self.model = photos, run, model
+    def __init__(
+        self, photos: CaptionPhotos, run: CaptionRun, model: CaptionModel, world: World = ALONE
+    ) -> None:
+        self.photos, self.run, self.model, self.world = photos, run, model, world
         if len(photos) < MIN_PHOTOS:
             raise TooFewPairs(
                 f"{len(photos)} photos of known place are too few to train on; at least {MIN_PHOTOS} are "
@@ -67,6 +72,7 @@ class CaptionTrainer:
         self.weights = nn.ParameterDict({name.replace(".", "/"): one for name, one in weights.items()})
         self.optimizer = _optimizer(self.weights, run)
         self.steps_per_epoch = n_batches(len(self.train_rows), run.batch_size)
+        world.require_rows(len(self.train_rows) // self.steps_per_epoch)
         self.n_steps = run.epochs * self.steps_per_epoch
         self.steps_per_round = run.evaluate_every or min(self.steps_per_epoch, 500)
         self.n_rounds = -(-self.n_steps // self.steps_per_round)
@@ -109,23 +115,27 @@ class CaptionTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(run, step, self.n_steps)
         rows = self.batch_rows(step)
+        mine = self.world.part(len(rows))
         said = self.captions_of(rows, draw=step // self.steps_per_epoch)
         equal = said if run.masks_equal_captions else None
         is_same = false_negatives(self.photos.lonlat[rows], equal, run.same_place_km).to(self.model.device)
-        images = self.model.to_input(self.photos.pixels[rows])
-        images = cropped(images, run.crop_share, np.random.default_rng([run.seed, _CROPS, step]))
-        tokens = self.model.tokens(said)
+        images = self.model.to_input(self.photos.pixels[rows[mine]])
+        rng = np.random.default_rng([run.seed, _CROPS, step])
+        images = cropped(images, run.crop_share, rng, n=len(rows), part=mine)
+        tokens = self.model.tokens(said)[mine]
         self.optimizer.zero_grad()
         loss = backward_in_parts(
             lambda part: (self.model.embed_input(images[part]), self.model.embed_tokens(tokens[part])),
             len(rows),
             run.part_size,
             lambda seen, read: contrastive_loss(seen, read, self.model.network.logit_scale, is_same),
+            self.world,
         )
         if not math.isfinite(loss):
             raise PlaceprintError(
                 f"the loss is {loss} at step {step}; try a lower --learning-rate than {run.highest_rate:g}"
             )
+        self.world.average_gradients(self.optimizer)
         self.optimizer.step()
         with torch.no_grad():
             self.model.network.logit_scale.clamp_(max=math.log(MAX_SCALE))
@@ -184,11 +194,17 @@ class CaptionTrainer:
 
     def embed_photos(self, rows: _Rows) -> NDArray[np.float32]:
         """Photos as the model embeds them in use, uncropped: (Q,) rows -> (Q, D), unit length."""
-        parts = [
-            self.model.embed_all_pixels(self.photos.pixels[rows[i : i + 256]])
-            for i in range(0, len(rows), 256)
-        ]
-        return np.concatenate(parts)
+
+        def embed(part: slice) -> Tensor:
+            mine = rows[part]
+            parts = [
+                self.model.embed_all_pixels(self.photos.pixels[mine[i : i + 256]])
+                for i in range(0, len(mine), 256)
+            ]
+            return torch.from_numpy(np.concatenate(parts))
+
+        found: NDArray[np.float32] = self.world.divided(embed, len(rows)).numpy()
+        return found
 
     @cached_property
     def country_codes(self) -> NDArray[np.object_]:
@@ -203,21 +219,31 @@ class CaptionTrainer:
         return np.sort(np.random.default_rng([self.run.seed, n_most]).permutation(rows)[:n_most])
 
 
-def cropped(images: Tensor, least_share: float, rng: np.random.Generator) -> Tensor:
+def cropped(
+    images: Tensor,
+    least_share: float,
+    rng: np.random.Generator,
+    *,
+    n: int | None = None,
+    part: slice = slice(None),
+) -> Tensor:
     """A random square out of each photo, brought back to size; never mirrored, or traffic would change sides.
 
     Args:
         images: (B, C, H, W).
         least_share: of the side that is kept at least, in (0, 1]; at 1 nothing changes.
         rng: the source of chance.
+        n: photos of the whole batch, for all of which chance is asked; None for B.
+        part: which of them these are.
     """
     if least_share >= 1.0:
         return images
-    share = rng.uniform(least_share, 1.0, len(images))
-    shift = rng.uniform(-1.0, 1.0, (2, len(images))) * (1.0 - share)
-    zero = np.zeros(len(images))
+    n = len(images) if n is None else n
+    share = rng.uniform(least_share, 1.0, n)
+    shift = rng.uniform(-1.0, 1.0, (2, n)) * (1.0 - share)
+    zero = np.zeros(n)
     affine = np.stack([np.stack([share, zero, shift[0]], 1), np.stack([zero, share, shift[1]], 1)], 1)
-    theta = torch.from_numpy(affine).to(images)
+    theta = torch.from_numpy(affine[part]).to(images)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

@@ -11,6 +11,7 @@ Letters: N places, D embedding.
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +19,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from ..csp_sampling import epoch_batches, hold_out, n_batches, regions, torch_seed
 from ..errors import InvalidOption, TooFewPairs
 from ..location import LocationEncoder
 from ..multiscale import MAX_NERF_SCALES
+from ..processes import ALONE, World
 from ..sphere import EARTH_RADIUS_KM, as_lonlat, km_of_chord, unit_vectors
 
 RINGS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -72,6 +75,7 @@ def distill(
     name: str = "map-student",
     card: dict[str, Any] | None = None,
     show: Callable[[dict[str, Any], int], None] = lambda record, epochs: None,
+    world: World = ALONE,
 ) -> tuple[LocationEncoder, dict[str, Any]]:
     """Train a location encoder to point where the map encoder points: loss 1 - cosine.
 
@@ -83,6 +87,7 @@ def distill(
         name: of the student.
         card: facts to keep with it, JSON.
         show: called with the record of each epoch, ``epoch`` and ``loss``, and the number of epochs.
+        world: the processes that train together, each on some places of a batch.
 
     Returns:
         The student, in evaluation mode, and figures on the held-out blocks, which are in its card too.
@@ -90,7 +95,8 @@ def distill(
     Raises:
         InvalidCoordinate: a place that is not on Earth.
         TooFewPairs: too few places, or too few separate blocks to hold some out.
-        InvalidOption: embeddings and places that do not belong together.
+        InvalidOption: embeddings and places that do not belong together, or more processes than a
+            batch has places.
     """
     places = as_lonlat(lonlat).reshape(-1, 2)
     if embeddings.ndim != 2 or len(embeddings) != len(places):
@@ -102,7 +108,7 @@ def distill(
     part = hold_out(region, (run.held_out_share,), seed=run.seed)
     train = np.flatnonzero(part == 0)
     student = student_for(embeddings.shape[1], run, ground_m=ground_m, name=name)
-    final = _fit(student, places[train], embeddings[train], run, show)
+    final = _fit(student, places[train], embeddings[train], run, show, world)
     report = {
         "places": {"training": len(train), "held_out": int((part == 1).sum())},
         "training_loss": final,
@@ -150,12 +156,16 @@ def _fit(
     wanted: _Embeddings,
     run: DistillRun,
     show: Callable[[dict[str, Any], int], None],
+    world: World,
 ) -> float:
     """Train in place; the mean loss of the last epoch."""
     optimizer = torch.optim.AdamW(
         student.network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay
     )
-    n_steps = run.epochs * n_batches(len(lonlat), run.batch_size)
+    steps = n_batches(len(lonlat), run.batch_size)
+    n_steps = run.epochs * steps
+    world.require_rows(len(lonlat) // steps)
+    world.share_noise(student)
     places = torch.from_numpy(lonlat)
     targets = F.normalize(torch.from_numpy(wanted), dim=-1)
     step = 0
@@ -169,14 +179,22 @@ def _fit(
                 for group in optimizer.param_groups:
                     group["lr"] = run.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / n_steps))
                 some = torch.from_numpy(rows)
-                loss = (1.0 - F.cosine_similarity(student(places[some]).float(), targets[some])).mean()
+                said = world.divided(partial(_said, student, places[some]), len(some))
+                loss = (1.0 - F.cosine_similarity(said, targets[some])).mean()
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                world.average_gradients(optimizer)
                 optimizer.step()
                 step += 1
                 losses.append(float(loss.detach()))
-            show({"epoch": epoch + 1, "loss": float(np.mean(losses))}, run.epochs)
+            if world.is_first:
+                show({"epoch": epoch + 1, "loss": float(np.mean(losses))}, run.epochs)
     return float(np.mean(losses))
+
+
+def _said(student: LocationEncoder, places: Tensor, part: slice) -> Tensor:
+    found: Tensor = student(places[part]).float()
+    return found
 
 
 def errors_by_distance(

@@ -3,6 +3,9 @@
 total = distillation + koleo + alpha · geo + beta · reconstruction + gamma · clustering + surroundings,
 each with the weight of the settings; a part of weight 0 is not computed.
 
+Of several processes each has the crops of some places, b of B, and runs the networks on them; the rest,
+from the embeddings on, all compute of the whole batch.
+
 Letters: S views (2 global, then the local ones), B places, C classes, D embedding.
 """
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from ..dino import DinoHead, DinoLoss, Distillation, follow, koleo
 from ..mosaics.legend import NODATA
+from ..processes import ALONE, World
 from .clustering import PrototypeClustering
 from .geo_heads import GeoBatch, GeoHeads
 from .network import draw_kept, map_network
@@ -44,9 +48,9 @@ class Branch(nn.Module):
 class Views:
     """Views of a batch as tensors, class ids uint8, and what lies around."""
 
-    global_ids: Tensor  # (2, B, px, px)
-    local_ids: Tensor  # (L, B, px, px)
-    ring_shares: Tensor  # (B, C) float32, see `surroundings`
+    global_ids: Tensor  # (2, b, px, px)
+    local_ids: Tensor  # (L, b, px, px)
+    ring_shares: Tensor  # (b, C) float32, see `surroundings`
 
     def to(self, device: torch.device) -> "Views":
         """The same on a device."""
@@ -74,6 +78,7 @@ class _Seen:
     embedding: Tensor  # (S, B, D)
     middle: Tensor  # (S, B, M), projected
     logits: Tensor  # (S, B, P)
+    mine: Tensor  # embeddings of this process's places, (S, b, D)
 
 
 def is_of_several_classes(ids: Tensor) -> Tensor:
@@ -89,14 +94,21 @@ class MapModel(nn.Module):
         n_classes: C.
         geo: the geographic heads.
         colors: of the classes, in [0, 1], (C, 3); for the published reconstruction only.
+        world: the processes that each see some places of a batch.
+
+    Raises:
+        InvalidOption: several processes, and a network that normalizes over the batch.
     """
 
     colors: Tensor
 
-    def __init__(self, run: MapRun, n_classes: int, geo: GeoHeads, colors: Tensor) -> None:
+    def __init__(
+        self, run: MapRun, n_classes: int, geo: GeoHeads, colors: Tensor, world: World = ALONE
+    ) -> None:
         super().__init__()
-        self.run, self.n_classes = run, n_classes
+        self.run, self.n_classes, self.world = run, n_classes, world
         self.student = Branch(run, n_classes)
+        world.share_noise(self.student.network)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         assert run.centering is not None  # resolved
         self.dino = DinoLoss(
@@ -124,20 +136,29 @@ class MapModel(nn.Module):
         self.register_buffer("colors", colors, persistent=False)
 
     def losses(self, views: Views, labels: GeoBatch, teacher_temperature: float) -> MapLosses:
-        """All losses of a batch; masks and dropped planes come from torch's CPU generator."""
-        run = self.run
-        student = self._see(self.student, views, with_locals=True, dropout=run.channel_dropout)
+        """All losses of a batch; masks and dropped planes come from torch's CPU generator.
+
+        Args:
+            views: of this process's places.
+            labels: of all places.
+            teacher_temperature: of this step.
+        """
+        run, n = self.run, len(labels.price)
+        student = self._see(self.student, views, n=n, with_locals=True, dropout=run.channel_dropout)
         with torch.no_grad():
-            teacher = self._see(self.teacher, views, with_locals=False, dropout=0.0)
+            teacher = self._see(self.teacher, views, n=n, with_locals=False, dropout=0.0)
         distillation = self.dino(student.logits, teacher.logits, teacher_temperature)
         parts: dict[str, Tensor] = {"distillation": distillation.loss}
         weighted = {"distillation": run.distillation_weight * distillation.loss}
         if run.koleo_weight > 0.0:
             # Two crops of nothing but sea are equal, and no force should drive them apart: from a fifth
             # of such crops on, theirs was the whole gradient.
+            is_told_apart = [
+                self.world.gathered(is_of_several_classes(ids).byte(), n).bool() for ids in views.global_ids
+            ]
             spread = [
-                koleo(one[is_of_several_classes(ids)])
-                for one, ids in zip(student.embedding[:N_GLOBAL], views.global_ids, strict=True)
+                koleo(one[rows])
+                for one, rows in zip(student.embedding[:N_GLOBAL], is_told_apart, strict=True)
             ]
             parts["koleo"] = torch.stack(spread).mean()
             weighted["koleo"] = run.koleo_weight * parts["koleo"]
@@ -166,38 +187,58 @@ class MapModel(nn.Module):
                 found[task] = torch.stack([losses[task] for losses, _ in both]).mean()
                 present[task] = both[0][1][task]
         if run.reconstruction_weight > 0.0:
-            found["reconstruction"], present["reconstruction"] = self._reconstruct(student, views)
+            found["reconstruction"], present["reconstruction"] = self._reconstruct(
+                student, views, len(labels.price)
+            )
         if run.clustering_weight > 0.0:
             found["clustering"] = self.clustering(student.middle, teacher.middle).loss
             present["clustering"] = torch.ones((), dtype=torch.bool, device=found["clustering"].device)
         if run.surroundings_weight > 0.0:
-            said = [self.surroundings(one, views.ring_shares) for one in student.embedding[:N_GLOBAL]]
+            shares = self.world.gathered(views.ring_shares, len(labels.price))
+            said = [self.surroundings(one, shares) for one in student.embedding[:N_GLOBAL]]
             found["surroundings"] = torch.stack([loss for loss, _ in said]).mean()
             present["surroundings"] = said[0][1]
         return found, present
 
-    def _reconstruct(self, student: _Seen, views: Views) -> tuple[Tensor, Tensor]:
+    def _reconstruct(self, student: _Seen, views: Views, n: int) -> tuple[Tensor, Tensor]:
         """What lies under the mask of one global view, from the embedding of the other."""
-        ids, other = views.global_ids[0], student.embedding[1]
-        mask = draw_mask(len(ids), ids.shape[-1], self.run.mask_share).to(ids.device)
+        ids, other, world = views.global_ids[0], student.mine[1], self.world
+        masks = draw_mask(n, ids.shape[-1], self.run.mask_share)
+        mask = masks[world.part(n)].to(ids.device)
         found = self.decoder(ids, mask, other)
         if self.run.reconstruction_loss == "classes":
-            return masked_classes(found, ids, mask, NODATA), (mask & (ids != NODATA)).any()
+            counts = (mask & (ids != NODATA)).sum()
+            return masked_classes(found, ids, mask, NODATA, world), world.total(counts) > 0
         colors = self.colors[ids.long()].permute(0, 3, 1, 2)
-        return masked_colors(found, colors, mask), mask.any()
+        share = len(ids) / n
+        return world.total(share * masked_colors(found, colors, mask)), masks.any()
 
-    def _see(self, branch: Branch, views: Views, *, with_locals: bool, dropout: float) -> _Seen:
+    def _see(self, branch: Branch, views: Views, *, n: int, with_locals: bool, dropout: float) -> _Seen:
         """Run a branch over the views; those of one size go through the network together."""
-        seen = []
+        part = self.world.part(n)
+        seen, mine = [], []
         for ids in (views.global_ids, views.local_ids) if with_locals else (views.global_ids,):
             if not len(ids):
                 continue
             flat = ids.flatten(0, 1)
-            keep = draw_kept(len(flat), self.n_classes, dropout).to(ids.device) if dropout > 0.0 else None
+            keep = None
+            if dropout > 0.0:
+                kept = draw_kept(len(ids) * n, self.n_classes, dropout).view(len(ids), n, -1)
+                keep = kept[:, part].flatten(0, 1).to(ids.device)
             features = branch.network(flat, keep)
-            each = (features.embedding, branch.middle(features.middle), branch.head(features.embedding))
-            seen.append([one.float().unflatten(0, ids.shape[:2]) for one in each])
-        return _Seen(*(torch.cat(same) for same in zip(*seen, strict=True)))
+            embedding, middle = (self._of_all(one, len(ids), n) for one in features)
+            each = (embedding, branch.middle(middle), branch.head(embedding))
+            seen.append([one.float().unflatten(0, (len(ids), n)) for one in each])
+            mine.append(features.embedding.float().unflatten(0, ids.shape[:2]))
+        of_all, middles, logits = (torch.cat(same) for same in zip(*seen, strict=True))
+        return _Seen(of_all, middles, logits, of_all if self.world.size == 1 else torch.cat(mine))
+
+    def _of_all(self, mine: Tensor, n_views: int, n: int) -> Tensor:
+        """What all processes say of their places: (V·b, ...) -> (V·B, ...)."""
+        if self.world.size == 1:
+            return mine
+        by_place = mine.view(n_views, len(mine) // n_views, -1).transpose(0, 1)
+        return self.world.gathered(by_place, n).transpose(0, 1).flatten(0, 1)
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..processes import ALONE, World
 from .network import planes
 
 PATCHES = 8
@@ -24,7 +25,7 @@ def draw_mask(n: int, px: int, share: float) -> Tensor:
     return covered.repeat_interleave(px // PATCHES, 1).repeat_interleave(px // PATCHES, 2)
 
 
-def masked_classes(logits: Tensor, ids: Tensor, mask: Tensor, nodata: int) -> Tensor:
+def masked_classes(logits: Tensor, ids: Tensor, mask: Tensor, nodata: int, world: World = ALONE) -> Tensor:
     """Mean cross-entropy of class ids over covered pixels of which the map has data.
 
     Args:
@@ -32,13 +33,15 @@ def masked_classes(logits: Tensor, ids: Tensor, mask: Tensor, nodata: int) -> Te
         ids: true classes, (B, px, px) uint8.
         mask: covered pixels, (B, px, px) booleans.
         nodata: the class that means nothing is known.
+        world: the processes that each have a part of the crops.
 
     Returns:
         A scalar in nats; 0 where no pixel counts.
     """
     counts = mask & (ids != nodata)
     each = F.cross_entropy(logits.float(), ids.long(), reduction="none")
-    return torch.where(counts, each, torch.zeros_like(each)).sum() / counts.sum().clamp(min=1)
+    total = world.total(torch.where(counts, each, torch.zeros_like(each)).sum())
+    return total / world.total(counts.sum()).clamp(min=1)
 
 
 def masked_colors(found: Tensor, colors: Tensor, mask: Tensor) -> Tensor:

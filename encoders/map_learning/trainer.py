@@ -20,6 +20,7 @@ from ..csp_sampling import torch_seed
 from ..errors import MissingLabels, PlaceprintError
 from ..location import evaluating
 from ..mosaics.legend import N_CLASSES
+from ..processes import ALONE, World
 from ..sphere import as_lonlat
 from . import schedules
 from .checks import check_run
@@ -53,6 +54,7 @@ class MapTrainer:
         colors: of the legend's classes in [0, 1], (C, 3); for the published reconstruction.
         device: where to train; the crops are cut on the CPU.
         is_checked: refuse settings that cannot work; see `checks`.
+        world: the processes that train together, each on some places of a batch.
 
     Raises:
         InvalidCoordinate: a place that is not on Earth.
@@ -70,8 +72,10 @@ class MapTrainer:
         colors: Tensor,
         device: str | torch.device = "cpu",
         is_checked: bool = True,
+        world: World = ALONE,
     ) -> None:
-        self.run = run = run.resolved
+        self.run, self.world = run.resolved, world
+        run = self.run
         self.source, self.device = source, torch.device(device)
         self.lonlat = as_lonlat(lonlat)
         if len(labels.price) != len(self.lonlat):
@@ -87,6 +91,7 @@ class MapTrainer:
                 f"an epoch has {self.weights.n_epoch} places, fewer than a batch of {run.batch_size}: most "
                 "crops show one thing only; give other places, or take a smaller --batch-size"
             )
+        world.require_rows(min(run.batch_size, self.weights.n_epoch))
         self.epoch_steps = max(1, self.weights.n_epoch // run.batch_size)
         self.n_steps = run.epochs * self.epoch_steps
         scales = GeoScales.fit(
@@ -98,7 +103,7 @@ class MapTrainer:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(run.seed, 1 << 62))  # a step that no run comes to
-            self.model = MapModel(run, N_CLASSES, GeoHeads(run, scales, self.labels), colors)
+            self.model = MapModel(run, N_CLASSES, GeoHeads(run, scales, self.labels), colors, world)
         self.model.to(self.device)
         if run.is_channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -126,14 +131,17 @@ class MapTrainer:
         return order[batch * self.run.batch_size : (batch + 1) * self.run.batch_size]
 
     def cut(self, step: int) -> tuple[_Rows, Views]:
-        """The places of a step and their views; a function of the step alone, called in a thread."""
+        """The places of a step, and the views of those of this process.
+
+        It is a function of the step alone, called in a thread.
+        """
         rows = self.rows_of(step)
-        lonlat = self.lonlat[self.split.train[rows]]
+        lonlat, part = self.lonlat[self.split.train[rows]], self.world.part(len(rows))
         views = [
-            torch.from_numpy(cuts.cut(self.source))
+            torch.from_numpy(cuts.take(part).cut(self.source))
             for cuts in draw_cuts(lonlat, self.run, step_rng(self.run.seed, step))
         ]
-        views.append(torch.from_numpy(self._ring_shares(lonlat)))
+        views.append(torch.from_numpy(self._ring_shares(lonlat[part])))
         if self.device.type == "cuda":
             views = [one.pin_memory() for one in views]
         return rows, Views(*views)
@@ -164,6 +172,7 @@ class MapTrainer:
             )
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
+        self.world.average_gradients(self.optimizer)
         if at < run.frozen_epochs * self.epoch_steps:
             # None, not zero: AdamW would decay the weights of a zero gradient.
             self.model.student.head.directions.grad = None
@@ -184,7 +193,10 @@ class MapTrainer:
     # --- one epoch --------------------------------------------------------------------------------
 
     def epoch(self) -> dict[str, Any]:
-        """All steps of an epoch; the record for the log, the same whether or not the run was resumed."""
+        """All steps of an epoch; the record for the log, the same whether or not the run was resumed.
+
+        Of several processes the first has it; it alone looks at the probes.
+        """
         self.model.train()
         monitor = self._monitor()
         sums: dict[str, float] = defaultdict(float)
@@ -206,6 +218,8 @@ class MapTrainer:
                 sums[name] += value
             named.append(losses.distillation.named)
         self.progress.epoch += 1
+        if not self.world.is_first:
+            return {}
         record: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         record |= {name: value / self.epoch_steps for name, value in sums.items()}
         record["loss_over_ln_n_out"] = record["distillation"] / math.log(self.run.n_out)

@@ -30,6 +30,16 @@ class Cuts:
     is_flipped: NDArray[np.bool_]
     px: int
 
+    def take(self, places: slice) -> "Cuts":
+        """The views of some of the places."""
+        return Cuts(
+            self.lonlat[:, places],
+            self.ground_m[:, places],
+            self.angle_rad[:, places],
+            self.is_flipped[:, places],
+            self.px,
+        )
+
     def cut(self, source: CropSource) -> NDArray[np.uint8]:
         """Class ids of all views: (V, B, px, px)."""
         shape = self.ground_m.shape

@@ -5,6 +5,7 @@ float16 where the backbone is frozen, whose 11 bits are finer than what JPEG lea
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PlaceprintError, UnwritableFile
+from ..processes import ALONE, World
 from .encoder import PlaceEncoder
 from .looks import look
 
@@ -34,6 +36,7 @@ class CachedPhotos:
         least_area: of the other looks.
         seed: of the other looks.
         count: called with how many photos are read, and N.
+        world: the processes that each read some of them; the first writes.
 
     Raises:
         UnreadableImage: a photo that cannot be decoded.
@@ -51,6 +54,7 @@ class CachedPhotos:
         least_area: float = 1.0,
         seed: int = 0,
         count: Count = lambda done, total: None,
+        world: World = ALONE,
     ) -> None:
         self.encoder, self.is_frozen, self.path = encoder, is_frozen, path
         self.n_looks, self.least_area, self.seed = n_looks, least_area, seed
@@ -58,8 +62,8 @@ class CachedPhotos:
         shape = (features.channels, *features.grid) if is_frozen else (size, size, 3)
         dtype: type[Any] = np.float16 if is_frozen else np.uint8
         self.n_places = features.grid[0] * features.grid[1]
-        if not path.exists():
-            self._make(files, (len(files), n_looks, *shape), dtype, count)
+        if not world.first(path.exists):
+            self._make(files, (len(files), n_looks, *shape), dtype, count, world)
         self._array: NDArray[Any] = np.load(path, mmap_mode="r")
 
     def __len__(self) -> int:
@@ -103,28 +107,46 @@ class CachedPhotos:
         del self._array
         self.path.unlink(missing_ok=True)
 
-    def _make(self, files: Sequence[Path], shape: tuple[int, ...], dtype: type[Any], count: Count) -> None:
+    def _make(
+        self, files: Sequence[Path], shape: tuple[int, ...], dtype: type[Any], count: Count, world: World
+    ) -> None:
         """Read all photos into a file that gets its name when it is whole."""
         begun = self.path.with_name(f".{self.path.name}.begun")
         try:
-            array = np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape)
-            for row, file in enumerate(files):
-                seen = [
-                    look(
-                        file, self.encoder.preprocessing, number,
-                        least_area=self.least_area, seed=self.seed, row=row,
-                    )
-                    for number in range(self.n_looks)
-                ]  # fmt: skip
-                array[row] = self._content(np.stack(seen))
-                count(row + 1, len(files))
-            array.flush()
-            del array
-            begun.replace(self.path)
+            array = (
+                np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape)
+                if world.is_first
+                else None
+            )
+            for start in range(0, len(files), world.size):
+                some = range(len(files))[start : start + world.size]
+                found = world.divided(partial(self._read, files, some), len(some)).numpy()
+                if array is not None:
+                    array[some.start : some.stop] = found
+                    count(some.stop, len(files))
+            if array is not None:
+                array.flush()
+                del array
+            world.first(lambda: begun.replace(self.path))
         except OSError as error:
             raise UnwritableFile(f"{begun}: cannot be written ({error.strerror or error})") from None
         finally:
-            begun.unlink(missing_ok=True)
+            if world.is_first:
+                begun.unlink(missing_ok=True)
+
+    def _read(self, files: Sequence[Path], rows: range, part: slice) -> Tensor:
+        """All looks at some photos: (part, looks, ...)."""
+        found = []
+        for row in rows[part]:
+            seen = [
+                look(
+                    files[row], self.encoder.preprocessing, number,
+                    least_area=self.least_area, seed=self.seed, row=row,
+                )
+                for number in range(self.n_looks)
+            ]  # fmt: skip
+            found.append(self._content(np.stack(seen)))
+        return torch.from_numpy(np.stack(found))
 
     def _content(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         if not self.is_frozen:

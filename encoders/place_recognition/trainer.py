@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..csp_checkpoint import Progress
 from ..errors import PlaceprintError
+from ..processes import ALONE, World
 from .cached_photos import CachedPhotos, Count
 from .checks import check_run
 from .encoder import PlaceConfig, PlaceEncoder
@@ -44,6 +45,7 @@ class PlaceTrainer:
         run: the settings.
         name: of the encoder.
         device: where to train.
+        world: the processes that train together, each on some photos of a batch.
 
     Attributes:
         encoder: what is trained.
@@ -69,8 +71,10 @@ class PlaceTrainer:
         *,
         name: str = "place-encoder",
         device: str | torch.device = "cpu",
+        world: World = ALONE,
     ) -> None:
-        self.run, self.photos, self.device = run, photos, torch.device(device)
+        self.run, self.photos, self.device, self.world = run, photos, torch.device(device), world
+        world.require_rows(self._batch_size)
         self.split = PlaceSplit.of(photos, run)
         self.relations = Relations(photos.take(self.split.train), run.nearness)
         self.truth = HeldOutTruth.of(photos.take(self.split.held_out), run.nearness)
@@ -117,6 +121,7 @@ class PlaceTrainer:
             least_area=run.least_area,
             seed=run.seed,
             count=count,
+            world=self.world,
         )
         self.alpha = fit_vocabulary(self.encoder.aggregator, self.cache, self.split.train, seed=run.seed)
         self.optimizer = self._optimizer()
@@ -228,6 +233,7 @@ class PlaceTrainer:
                 group["lr"] = share * group["lr_at_start"]
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            self.world.average_gradients(self.optimizer)
             self.optimizer.step()
         self.progress.step += 1
         return value
@@ -235,8 +241,12 @@ class PlaceTrainer:
     def _embed_with_gradient(self, rows: _Rows) -> Tensor:
         """(B,) rows of the training photos, a random look at each -> (B, M)."""
         rng = np.random.default_rng([self.run.seed, 5, self.progress.step])
-        looks = rng.integers(0, self.run.n_looks, len(rows))
-        return self.encoder.aggregator(self.cache.features(self.split.train[rows], looks))
+        looks, photos = rng.integers(0, self.run.n_looks, len(rows)), self.split.train[rows]
+
+        def embed(part: slice) -> Tensor:
+            return self.encoder.aggregator(self.cache.features(photos[part], looks[part]))
+
+        return self.world.divided(embed, len(rows))
 
     # --- figures ------------------------------------------------------------------------------------
 
@@ -244,7 +254,12 @@ class PlaceTrainer:
         """Aggregated embeddings of photos, not whitened: rows of all photos, (n,) -> (n, M)."""
         if not len(rows):
             return np.zeros((0, self.encoder.aggregator.dimension), np.float32)
-        return self.cache.embed(rows, self.encoder.aggregator)
+
+        def embed(part: slice) -> Tensor:
+            return torch.from_numpy(self.cache.embed(rows[part], self.encoder.aggregator))
+
+        found: NDArray[np.float32] = self.world.divided(embed, len(rows)).numpy()
+        return found
 
     def _validate(self, epoch: int) -> dict[str, float]:
         found = self.truth.recall(self.embed(self.split.held_out))
