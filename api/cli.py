@@ -24,6 +24,8 @@ try:
     from .commands_regions import predict_region, regions_app
     from .commands_search import search
     from .commands_serve import keys_app, serve
+    from .commands_store import move
+    from .commands_upkeep import doctor, merge
     from .commands_vectors import vectors_app
     from .embed import embed
     from .exits import explained
@@ -51,8 +53,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 
 VERBS = (
-    index, search, locate, predict_region, serve, evaluate, galleries, delete, optimize, rebuild, backup,
-    restore, embed, map,
+    index, search, locate, predict_region, serve, evaluate, galleries, delete, optimize, rebuild, move,
+    backup, restore, embed, map, doctor, merge,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)

@@ -1,5 +1,6 @@
 """The verbs that fill a gallery and keep it: index, galleries, delete, optimize, rebuild."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,12 +32,28 @@ def index(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding processes; all cores by default.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Index only the I-th of N equal shares, from 1; see `merge` for the rest."
+        ),
+    ] = None,
+    executor: Annotated[str, typer.Option(metavar="local|ray", help="Who decodes and embeds.")] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="Of a Ray cluster, auto to find one; local starts one here.")
+    ] = "local",
+    ray_actors: Annotated[
+        int | None, typer.Option(min=1, help="Workers on Ray; one for each GPU, or core, by default.")
+    ] = None,
     calibrate: Annotated[bool, typer.Option(help="Fit the geolocation when done.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Index photos. The same command resumes after an interruption and updates later.
 
-    Example: placeprint index ~/Pictures --gallery trips
+    Examples:
+      placeprint index ~/Pictures --gallery trips
+      placeprint index /data --gallery trips --executor ray --ray-address auto
+      placeprint index /data --gallery trips-3 --shard 3/8 --no-calibrate
     """
     from ..encoders.errors import NothingToLocateWith
     from ..indexer import ingest
@@ -44,13 +61,28 @@ def index(
     from ..indexer.sources import list_source
     from . import console
 
+    if shard is not None and (prune or prune_everything):
+        raise typer.BadParameter("--shard lists a share of the source only, by which nothing can be pruned")
+    if executor not in ("local", "ray"):
+        raise typer.BadParameter(f"--executor {executor}: local or ray")
     as_json = as_json or not console.out.is_terminal
     items = list_source(source, group_column=group_column, may_be_empty=prune_everything)
+    if shard is not None:
+        items = items.part(*_share(shard))
     for note in items.notes:
         console.warn(note, as_json=as_json)
     loaded, name, weights = load_encoder_for(gallery, encoder, weights)
     from ..indexer.gallery import Gallery
 
+    on_ray = None
+    if executor == "ray":
+        from ..encoders.catalog import load_encoder
+        from ..indexer.ray_executor import RayExecutor
+
+        load = partial(load_encoder, name, weights=None if weights is None else weights.resolve())
+        on_ray = RayExecutor(
+            load, loaded.fingerprint, address=ray_address, actors=ray_actors, decoders=workers or 1
+        )
     with Gallery.open_or_create(gallery, loaded.fingerprint, encoder=name, weights=weights) as opened:
         with console.indexing_progress(as_json=as_json) as progress:
             try:
@@ -58,6 +90,7 @@ def index(
                     items, opened, loaded,
                     retry_failed=retry_failed, undelete=undelete, claim=claim,
                     prune=prune or prune_everything, workers=workers, progress=progress,
+                    executor=on_ray,
                 )  # fmt: skip
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(
@@ -75,6 +108,14 @@ def index(
         console.show_report(report, gallery, len(opened), failures, as_json=as_json)
     if report.is_partly_failed:
         raise typer.Exit(PARTLY_FAILED)
+
+
+def _share(text: str) -> tuple[int, int]:
+    """The numbers of a share like 3/8."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise typer.BadParameter(f"--shard {text}: I/N, as 3/8 for the third of eight shares")
+    return int(number), int(of)
 
 
 def galleries(as_json: AsJson = False) -> None:
@@ -120,13 +161,35 @@ def delete(
         raise typer.Exit(PARTLY_FAILED if len(unknown) < len(ids) else FAILED)
 
 
-def optimize(gallery: GalleryName) -> None:
-    """Build the search index: worth it from some ten thousand photos on."""
+def optimize(
+    gallery: GalleryName,
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            help="How vectors are searched: none (as they are), int8 (a byte per number), binary (a bit), or "
+            "auto: int8 above 50,000 photos. Kept for later; auto unless something was chosen before."
+        ),
+    ] = None,
+    vectors: Annotated[
+        str | None, typer.Option(help="Where the original vectors lie: memory or disk. Kept for later.")
+    ] = None,
+    graph: Annotated[
+        str | None, typer.Option(help="Where the search graph lies: memory or disk. Kept for later.")
+    ] = None,
+) -> None:
+    """Build the search index: worth it from some ten thousand photos on.
+
+    Example: placeprint optimize --gallery trips --quantization int8 --vectors disk
+    """
     from ..indexer.gallery import Gallery
+    from ..indexer.storage import chosen
 
     with Gallery.open(gallery) as opened:
-        opened.optimize()
-        typer.echo(f"gallery {gallery}: index built over {len(opened)} photos")
+        storage = chosen(opened.storage, quantization=quantization, vectors=vectors, graph=graph)
+        n_photos, is_automatic = len(opened), storage.quantization is None
+        storage = opened.optimize(storage)
+        why = " (chosen by the number of photos)" if is_automatic else ""
+        typer.echo(f"gallery {gallery}: index built over {n_photos} photos, {storage}{why}")
 
 
 def rebuild(gallery: GalleryName) -> None:

@@ -102,7 +102,7 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
         name: a card of the catalog, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, or
             ``timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5`` (needs `weights`), or
             ``place:FILE.safetensors``, what `train place-recognition` leaves (`weights` are those of its
-            backbone).
+            backbone). A model of open_clip may end in ``?precision=bf16`` (`image.OpenClipEncoder`).
         weights: a local safetensors file to take instead of the network's.
 
     Raises:
@@ -114,13 +114,14 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
 
     path = None if weights is None else Path(weights)
     backend, _, model = name.partition(":")
-    if card := CARDS.get(name):
+    plain, _, options = name.partition("?precision=")
+    if (card := CARDS.get(plain)) and (plain == name or card.backend == "open_clip"):
         if card.backend == "demonstration":
             return image.DemonstrationEncoder(card.name, path)
-        return image.OpenClipEncoder(card.name, card.model, card.pretrained, path)
+        return image.OpenClipEncoder(name, card.model, card.pretrained, path, precision=options or "fp32")
     if backend == "open_clip" and model:
-        model, _, pretrained = model.partition("/")
-        return image.OpenClipEncoder(name, model, pretrained, path)
+        model, _, pretrained = plain.removeprefix("open_clip:").partition("/")
+        return image.OpenClipEncoder(name, model, pretrained, path, precision=options or "fp32")
     if backend == "timm" and model:
         return image.TimmEncoder(name, model, path)
     if backend == "place" and model:

@@ -80,10 +80,26 @@ def embed_images(encoder: ImageEncoder, images: Iterable[ImageLike], *, batch_si
 
 
 class OpenClipEncoder:
-    """Any model of open_clip, with both towers."""
+    """Any model of open_clip, with both towers.
 
-    def __init__(self, name: str, model: str, pretrained: str, weights: Path | None = None) -> None:
+    Args:
+        name: of its fingerprint.
+        model: as in `open_clip.list_models()`.
+        pretrained: its weights, as open_clip names them.
+        weights: a local file of them.
+        precision: ``bf16`` computes photos in bfloat16: twice as many a second where the processor has
+            instructions for it, at a cosine of 0.9999 to ``fp32``. Texts are computed in float32.
+
+    Raises:
+        InvalidOption: another precision, or one that this processor would take many times longer for.
+    """
+
+    def __init__(
+        self, name: str, model: str, pretrained: str, weights: Path | None = None, *, precision: str = "fp32"
+    ) -> None:
         import open_clip
+
+        dtype = _photo_dtype(name, precision)
 
         if model not in open_clip.list_models():
             raise UnknownEncoder(f"open_clip has no model {model!r}; open_clip.list_models() names them")
@@ -99,9 +115,12 @@ class OpenClipEncoder:
             mean=tuple(config["mean"]),
             std=tuple(config["std"]),
         )
-        self._standardize = _Standardize(self.preprocessing)
+        self._standardize = _Standardize(self.preprocessing, dtype)
         is_quick = (open_clip.get_pretrained_cfg(model, pretrained) or {}).get("quick_gelu", False)
         architecture = f"open_clip:{model}{' quick_gelu' if is_quick else ''}"
+        if dtype is torch.bfloat16:
+            architecture += " bf16"
+            self._model.visual.to(dtype)
         blank = np.zeros((1, self.preprocessing.size, self.preprocessing.size, 3), np.uint8)
         self.fingerprint = _fingerprint(
             name,
@@ -209,13 +228,14 @@ class DemonstrationEncoder:
 class _Standardize:
     """Bytes (B, H, W, 3) -> standardized floats (B, 3, H, W), channels last in memory."""
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
+    def __init__(self, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
         self._scale = 1.0 / (255.0 * torch.tensor(preprocessing.std)).view(1, 3, 1, 1)
         self._shift = -(torch.tensor(preprocessing.mean) / torch.tensor(preprocessing.std)).view(1, 3, 1, 1)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         channels_first = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2)
-        return torch.addcmul(self._shift, channels_first.float(), self._scale)
+        return torch.addcmul(self._shift, channels_first.float(), self._scale).to(self._dtype)
 
 
 def _unit(embeddings: Tensor) -> Embeddings:
@@ -266,6 +286,23 @@ def _timm_model(model: str, options: dict[str, Any]) -> Any:
         return timm.create_model(model, pretrained=False, num_classes=0, **options)
     except Exception as error:  # every model refuses what it does not know in its own way
         raise InvalidOption(f"timm:{model}: {options} is refused ({type(error).__name__}: {error})") from None
+
+
+def _photo_dtype(name: str, precision: str) -> torch.dtype:
+    """What photos are computed in.
+
+    Raises:
+        InvalidOption: see `OpenClipEncoder`.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise InvalidOption(f"{name}: precision={precision} is not fp32 or bf16")
+    # Without such instructions bfloat16 takes up to 80 times as long as float32.
+    if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise InvalidOption(
+            f"{name}: this processor has no instructions for bf16; use the encoder without ?precision=bf16, "
+            "with an index of its own"
+        )
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def _number(name: str, text: str) -> float:

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..encoders.errors import InvalidCoordinate, InvalidFilter
 from ..encoders.sphere import as_lonlat
-from .record import Record
+from .record import NO_PAYLOAD, Record
 from .state import Entry
 
 
@@ -27,19 +28,20 @@ def admitted(record: Record, before: Entry | None, *, dimension: int) -> Record:
     """
     if (record.lon is None) != (record.lat is None):
         raise InvalidCoordinate(f"{record.key}: lon and lat must be given together")
+    changed: dict[str, Any] = {}
     if record.lon is not None and record.lat is not None:
-        lon, lat = as_lonlat([record.lon, record.lat]).tolist()
-        record = replace(record, lon=lon, lat=lat)
+        changed["lon"], changed["lat"] = as_lonlat([record.lon, record.lat]).tolist()
     if record.status == "embedded":
-        record = replace(record, embedding=unit_vector(record.embedding, dimension))
+        changed["embedding"] = unit_vector(record.embedding, dimension)
     try:
-        told = json.dumps(json.loads(record.payload), allow_nan=False, ensure_ascii=False)
-        (told + record.key).encode()
+        if record.payload != NO_PAYLOAD:
+            json.dumps(json.loads(record.payload), allow_nan=False, ensure_ascii=False).encode()
+        record.key.encode()
     except ValueError as error:
         raise InvalidFilter(f"{record.key!r}: its name or payload cannot be stored ({error})") from None
     if before is not None and before.sha256 != record.sha256:
-        record = replace(record, replaces=before.sha256)
-    return record
+        changed["replaces"] = before.sha256
+    return replace(record, **changed) if changed else record
 
 
 def unit_vector(embedding: ArrayLike | None, dimension: int) -> NDArray[np.float32]:

@@ -8,10 +8,10 @@ from typing import Any
 import qdrant_edge as edge
 
 from ..encoders.errors import InvalidFilter
+from .storage import AUTOMATIC, Storage
 from .store import (
     HNSW,
     INDEXES,
-    OVERSAMPLING,
     QUANTILE,
     VECTOR,
     Found,
@@ -28,18 +28,24 @@ from .store_words import Words
 
 
 class EdgeStore:
-    """The points of a gallery in one folder."""
+    """The points of a gallery in one folder.
 
-    def __init__(self, folder: Path, kinds: Kinds | None = None) -> None:
-        """Open the folder, or create it for vectors of some kinds."""
+    Args:
+        folder: opened; made where it is not there.
+        kinds: of the vectors; None to open a folder as it is.
+        storage: how they are to be kept. With `kinds` the folder takes it on, and `optimize` builds
+            anew what is kept otherwise.
+    """
+
+    def __init__(self, folder: Path, kinds: Kinds | None = None, *, storage: Storage = AUTOMATIC) -> None:
         self.words: Words = _EdgeWords()
+        self.oversampling = storage.oversampling
         try:
-            if kinds is None:
-                self._shard = edge.EdgeShard.load(str(folder))
+            config = None if kinds is None else _edge_config(kinds, storage)
+            if config is None or folder.exists():
+                self._shard = edge.EdgeShard.load(str(folder), config)
                 return
             folder.mkdir(parents=True)
-            vectors = {name: _edge_params(kind) for name, kind in kinds.items()}
-            config = edge.EdgeConfig(vectors=vectors, hnsw_config=edge.HnswIndexConfig(**HNSW))
             self._shard = edge.EdgeShard.create(str(folder), config)
         except Exception as error:  # the engine raises bare exceptions
             raise StoreUnavailable(
@@ -52,7 +58,7 @@ class EdgeStore:
     def upsert(self, ids: Sequence[str], vectors: Sequence[Named], payloads: Payloads) -> None:
         """Add or replace points."""
         points = [
-            edge.Point(id, dict(named), payload)  # type: ignore[arg-type]  # takes arrays too
+            edge.Point(id, {name: one.tolist() for name, one in named.items()}, payload)
             for id, named, payload in zip(ids, vectors, payloads, strict=True)
         ]
         self._shard.update(edge.UpdateOperation.upsert_points(points))
@@ -81,17 +87,23 @@ class EdgeStore:
         using: str = VECTOR,
     ) -> list[Found]:
         """Most similar points first."""
+        params = self._search_params(condition, exact=exact)
+        request = _request(vector, limit, condition, params, offset=offset, using=using)
+        return _found(self._shard.query(request))
+
+    def query_many(
+        self, vectors: Vectors, limit: int, condition: Any, *, exact: bool, using: str = VECTOR
+    ) -> list[list[Found]]:
+        """Most similar points first, for each vector."""
+        params = self._search_params(condition, exact=exact)
+        requests = [_request(vector, limit, condition, params, using=using) for vector in vectors]
+        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        return [_found(points) for points in answers]
+
+    def _search_params(self, condition: Any, *, exact: bool) -> edge.SearchParams:
         acorn = edge.AcornSearchParams(enable=True) if condition is not None and not exact else None
-        again = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        request = edge.QueryRequest(
-            limit=limit,
-            offset=offset,
-            query=edge.Query.Nearest(vector, using=using),  # type: ignore[arg-type]  # takes arrays too
-            filter=condition,
-            with_payload=True,
-            params=edge.SearchParams(exact=exact, acorn=acorn, quantization=again),
-        )
-        return [Found(str(p.id), p.score, p.payload or {}) for p in self._shard.query(request)]
+        again = edge.QuantizationSearchParams(rescore=True, oversampling=self.oversampling)
+        return edge.SearchParams(exact=exact, acorn=acorn, quantization=again)
 
     def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
         """Points that match, in the order of their ids."""
@@ -187,10 +199,43 @@ def _no_facet(key: str, error: Exception) -> Exception:
     return error
 
 
-def _edge_params(kind: VectorKind) -> edge.EdgeVectorParams:
-    scalar = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=QUANTILE, always_ram=True)
-    return edge.EdgeVectorParams(
-        size=kind.dimension,
-        distance=edge.Distance.Cosine,
-        quantization_config=scalar if kind.is_quantized else None,
+def _request(
+    vector: Vectors, limit: int, condition: Any, params: edge.SearchParams, *, using: str, offset: int = 0
+) -> edge.QueryRequest:
+    return edge.QueryRequest(
+        limit=limit,
+        offset=offset,
+        query=edge.Query.Nearest(vector.tolist(), using=using),
+        filter=condition,
+        with_payload=True,
+        params=params,
+    )
+
+
+def _found(points: Sequence[Any]) -> list[Found]:
+    return [Found(str(point.id), point.score, point.payload or {}) for point in points]
+
+
+def _edge_config(kinds: Kinds, storage: Storage) -> edge.EdgeConfig:
+    quantization = {
+        "none": None,
+        "int8": edge.ScalarQuantizationConfig(
+            edge.ScalarType.Int8, quantile=QUANTILE, memory=edge.Memory.Pinned
+        ),
+        "binary": edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned),
+    }
+
+    def params(name: str, kind: VectorKind) -> edge.EdgeVectorParams:
+        of_name = storage.quantization if name == VECTOR else "int8" if kind.is_quantized else "none"
+        return edge.EdgeVectorParams(
+            size=kind.dimension,
+            distance=edge.Distance.Cosine,
+            quantization_config=quantization[of_name or "none"],
+            memory=edge.Memory.Cold if storage.vectors == "disk" else edge.Memory.Cached,
+        )
+
+    graph = edge.Memory.Cold if storage.graph == "disk" else edge.Memory.Cached
+    return edge.EdgeConfig(
+        vectors={name: params(name, kind) for name, kind in kinds.items()},
+        hnsw_config=edge.HnswIndexConfig(**HNSW, memory=graph),
     )

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..encoders.errors import FingerprintMismatch, InvalidFilter, PlaceprintError, ReadOnlyGallery
 from ..encoders.fingerprint import Fingerprint
 from .admission import admitted, unit_vector
-from .durable import write_atomically
+from .durable import make_folder, require_room, write_atomically
 from .erasing import Erasing
 from .filters import Filter
 from .gallery_files import (
@@ -35,10 +35,10 @@ from .gallery_files import (
     gallery_folder,
     is_writable,
     keep_counts,
+    keep_storage,
     new_config,
     read_config,
     read_counts,
-    server_of,
     write_config,
 )
 from .index import Index
@@ -49,9 +49,11 @@ from .neighbors import Neighbor, Neighborhood
 from .photo_vectors import PhotoVectors
 from .photos import Photo, photo_of
 from .record import Record
+from .server_options import server_of
 from .settings import Settings
 from .state import State
-from .store import VECTOR, find_nearest
+from .storage import Storage, storage_of
+from .store import VECTOR, find_nearest, find_nearest_many
 from .store_words import GROUP, translate
 
 
@@ -88,7 +90,8 @@ class Gallery:
                 self.ledger,
                 self.fingerprint.dimension,
                 named,
-                server=server_of(config, settings),
+                server=server_of(config, settings, is_read_only=self.is_read_only),
+                storage=storage_of(config),
                 is_fresh=is_rebuilt or is_erasing,
                 is_read_only=self.is_read_only,
             )
@@ -129,7 +132,7 @@ class Gallery:
         folder = gallery_folder(name, settings)
         if (folder / CONFIG).exists():
             raise PlaceprintError(f"gallery {name!r} exists already in {folder}")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         config = new_config(name, fingerprint, encoder=encoder, weights=weights, url=settings.qdrant_url)
         write_config(folder / CONFIG, config)
         return cls(folder, settings)
@@ -260,10 +263,12 @@ class Gallery:
         Raises:
             ValueError: an embedding of another dimension, not finite, or zero.
             InvalidCoordinate: a place that is not on Earth.
+            OSError: the disk is full, or nearly.
         """
         self._require_writable()
         if not records:
             return
+        require_room(self.folder)
         with self._index.writing:
             entries = self._index.state.entries
             dimension = self.fingerprint.dimension
@@ -351,6 +356,42 @@ class Gallery:
         found = find_nearest(self._index.store, vector, k, condition, exact=exact, offset=offset, using=using)
         return [Neighbor(photo=photo_of(point), similarity=point.similarity) for point in found]
 
+    def nearest_many(
+        self,
+        embeddings: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        exact: bool = False,
+        using: str = VECTOR,
+    ) -> list[list[Neighbor]]:
+        """What `nearest` finds for each of many embeddings, quicker than one by one.
+
+        Args:
+            embeddings: of photos or texts, (n, D), by the encoder that built the gallery.
+            k: how many for each.
+            filter: which photos may answer.
+            exact: search every photo.
+            using: which vectors to compare.
+
+        Raises:
+            UnknownVector: there are no vectors of that name.
+        """
+        dimension = self.vectors.fingerprint(using).dimension
+        vectors = [unit_vector(one, dimension) for one in np.asarray(embeddings)]
+        if k < 1:
+            raise InvalidFilter(f"k is the number of neighbors wanted, at least 1; got {k}")
+        if not vectors:
+            return []
+        condition = translate(filter or Filter(), self._index.store.words)
+        found = find_nearest_many(
+            self._index.store, np.stack(vectors), k, condition, exact=exact, using=using
+        )
+        return [
+            [Neighbor(photo=photo_of(point), similarity=point.similarity) for point in points]
+            for points in found
+        ]
+
     def locate_neighbors(
         self, embedding: ArrayLike, k: int = 100, *, filter: Filter | None = None
     ) -> Neighborhood:
@@ -399,6 +440,11 @@ class Gallery:
             return self.vectors.embeddings(using, ids)
         return self.ledger.embeddings([self.state.embedded_at[id] for id in ids])
 
+    def stored_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The gallery's own vectors of photos as the store has them, by id; of those that it has."""
+        found = self._index.store.retrieve(ids, with_vectors=True)
+        return {point.id: point.vector for point in found if point.vector is not None}
+
     def sample(self, n: int, *, using: str = VECTOR) -> NDArray[np.float32]:
         """The embeddings of at most n photos: (S, D), unit length. Always the same ones."""
         ids = [photo.id for photo in self.find(limit=n)]
@@ -418,10 +464,25 @@ class Gallery:
 
     # --- upkeep -------------------------------------------------------------------------------
 
-    def optimize(self) -> None:
-        """Build the search index, for some ten thousand photos and more. Questions go on meanwhile."""
+    @property
+    def storage(self) -> Storage:
+        """How the store is to keep vectors."""
+        return self._index.storage
+
+    def optimize(self, storage: Storage | None = None) -> Storage:
+        """Build the search index, for some ten thousand photos and more. Questions go on meanwhile.
+
+        Args:
+            storage: how vectors are to be kept from now on; as before by default.
+
+        Returns:
+            How they are kept now.
+        """
         self._require_writable()
-        self._index.optimize()
+        if storage is not None and storage != self.storage:
+            keep_storage(self.folder, storage)
+            self._index.storage = storage
+        return self._index.optimize()
 
     def keep(self, name: str, content: str | bytes) -> None:
         """Keep a file beside the gallery, for next time; one that may not be written keeps nothing."""

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ..encoders.errors import DamagedGallery, InvalidGalleryName, PlaceprintErro
 from ..encoders.fingerprint import Fingerprint
 from .durable import write_atomically
 from .settings import Settings
+from .storage import Storage, storage_of
 
 FORMAT = 1
 CONFIG = "gallery.json"
@@ -92,6 +92,7 @@ def read_config(path: Path) -> dict[str, Any]:
             )
         missing = {"format", "fingerprint", "encoder", "weights", "qdrant_url", "collection"} - config.keys()
         Fingerprint(**config["fingerprint"])
+        storage_of(config)
         if missing:
             raise ValueError(f"without {', '.join(sorted(missing))}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -107,16 +108,9 @@ def write_config(path: Path, config: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(config, indent=1))
 
 
-def server_of(config: Mapping[str, Any], settings: Settings) -> dict[str, Any] | None:
-    """How to reach a gallery's collection on its Qdrant server; None where its store is a folder."""
-    if config["qdrant_url"] is None:
-        return None
-    key = settings.qdrant_api_key
-    return {
-        "url": config["qdrant_url"],
-        "collection": config["collection"],
-        "api_key": key.get_secret_value() if key else None,
-    }
+def keep_storage(folder: Path, storage: Storage) -> None:
+    """Note in ``gallery.json`` how a gallery's vectors are to be kept."""
+    write_config(folder / CONFIG, read_config(folder / CONFIG) | {"storage": asdict(storage)})
 
 
 def read_counts(folder: Path) -> dict[str, Any] | None:

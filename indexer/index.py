@@ -8,28 +8,34 @@ which a ledger has not, because one of the two came back from a backup, is made 
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..encoders.errors import PlaceprintError, ReadOnlyGallery
+from . import optimize
 from .edge_store import EdgeStore
 from .generations import Generations
+from .kept_state import KeptState
 from .ledger import Ledger, iterate_rows
 from .named_vectors import NamedVectors
 from .noted_store import NotedStore
 from .photos import payload_of
 from .record import Record
+from .server_options import ServerOptions
 from .server_store import ServerStore
 from .state import Entry, Position, State
-from .store import VECTOR, Kinds, VectorKind, Vectors
+from .storage import AUTOMATIC, Storage
+from .store import VECTOR, Kinds, StoreUnavailable, VectorKind, Vectors
 
 CHUNK = 1024
+COMMITS_A_NOTE = 16
+NOTED_EVERY = 65_536  # photos taken in
 
 
 class Index:
@@ -41,6 +47,7 @@ class Index:
         dimension: of the embeddings.
         named: vectors by other encoders.
         server: how to reach the collection on a Qdrant server; None for a folder of our own.
+        storage: how the store is to keep vectors, from the next `optimize` on.
         is_fresh: make the store anew instead of opening it.
         is_read_only: leave the gallery's folder as it is, and work on a copy of the store, which
             its engine cannot open otherwise.
@@ -53,7 +60,8 @@ class Index:
         dimension: int,
         named: NamedVectors,
         *,
-        server: dict[str, Any] | None = None,
+        server: ServerOptions | None = None,
+        storage: Storage = AUTOMATIC,
         is_fresh: bool = False,
         is_read_only: bool = False,
     ) -> None:
@@ -63,13 +71,17 @@ class Index:
         self._dimension = dimension
         self._named = named
         self._server = server
-        self._state: State | None = None
+        self.storage = storage
+        self._kept = KeptState(ledger, folder, is_fresh=is_fresh, is_read_only=is_read_only)
         self.writing = threading.RLock()
+        self._n_unnoted = 0  # commits that the store has taken in since that was noted
         self._exchanging = threading.Lock()  # one generation is made at a time
         self._live: NotedStore
         try:
             self._open(is_fresh=is_fresh)
         except BaseException:
+            self._kept.close()
+            named.close()
             if self._copy is not None:
                 self._copy.cleanup()
             raise
@@ -82,8 +94,11 @@ class Index:
             copy = Path(self._copy.name) / "index"
             self._generations = self._generations.copied(copy, is_whole=not self._server)
         if self._server is not None:
-            remote = ServerStore(kinds=self._kinds, **self._server)
+            is_read_only = self._copy is not None
+            remote = ServerStore(self._server, self._kinds, storage=self.storage, is_read_only=is_read_only)
             self._live = NotedStore(remote, self._generations.folder / "applied.json")
+            if remote.is_new:
+                self._live.note_nothing(self._named)
         else:
             if is_fresh:
                 self._generations.clear_all()
@@ -113,21 +128,17 @@ class Index:
 
     @property
     def state(self) -> State:
-        """What the ledger comes to; read on first use, then kept in step."""
-        if self._state is None:
-            self._state = self._ledger.replay()
-        return self._state
+        """What the ledger comes to; opened on first use, then kept in step."""
+        return self._kept.state
 
     def append(self, records: list[Record]) -> None:
         """Commit rows to the ledger, then to the store."""
         with self.writing:
-            state = self.state  # read before the new shard is there, which it would otherwise hold
             number = self._ledger.append(records)
             rows = {Position(number, row): record for row, record in enumerate(records)}
-            for position, record in rows.items():
-                state.apply(record, position)
+            self._kept.follow(number, records)
             self._apply(self._live, (id for record in records for id in record.touched), rows)
-            self._live.note_applied(self._ledger, number, self._named, self._named.lasts)
+            self._note_now_and_then()
 
     def delete(self, ids: Collection[str]) -> int:
         """Commit that photos are not wanted any more; those that are not in the collection do nothing.
@@ -145,56 +156,70 @@ class Index:
     def append_named(self, name: str, records: list[Record]) -> None:
         """Commit embeddings to the ledger of a named vector, then to the store."""
         with self.writing:
-            state = self._named.state(name)
             number = self._named.ledgers[name].append(records)
-            for row, record in enumerate(records):
-                state.apply(record, Position(number, row))
+            self._named.kept_state(name).follow(number, records)
             self._set_named(self._live, name, [record.id for record in records])
-            self._live.note_applied(self._ledger, len(self._ledger), self._named, self._named.lasts)
+            self._note_now_and_then()
+
+    def _note_now_and_then(self) -> None:
+        """Note what the store has taken in, but not at each commit: to force it to disk takes half of one.
+
+        What is not noted when the process ends is given to the store again on opening.
+        """
+        self._n_unnoted += 1
+        if self._n_unnoted >= COMMITS_A_NOTE:
+            self._note()
+
+    def _note(self) -> None:
+        self._live.note_applied(self._ledger, len(self._ledger), self._named, self._named.lasts)
+        self._n_unnoted = 0
 
     def read_state_anew(self) -> None:
         """Take the ledgers' rows for what they are now, after some were emptied."""
         with self.writing:
-            self._state = self._ledger.replay()
-            self._named.forget_states()
+            self._kept.renew()
+            self._named.renew_states()
 
     def renew(self) -> bool:
         """Make the store anew from the ledger; of the old one nothing stays on the disk.
 
         Other threads may search and write meanwhile: a folder's store is made beside the old one, which
-        answers until the new one has taken in all, and then they are exchanged. A collection on a server
-        is emptied and filled, and writing waits.
+        answers until the new one has taken in all, and then they are exchanged, and so is a collection on
+        a server.
 
         Returns:
             Whether all of the old one is gone; else the rest goes when the gallery is opened again.
         """
         with self._exchanging:
             if isinstance(self.store, ServerStore):
-                with self.writing:
-                    self._start_anew()
-                    self._catch_up(self._live)
+                self._renew_on_server(self.store)
                 return True
             number, fresh = self._generations.following()
             self._make_store(fresh)
-            following = NotedStore(EdgeStore(fresh), fresh / "applied.json")
+            following = self._opened(fresh)
             self._catch_up(following)
             self._exchange(following, number)
             return not self._generations.path(number - 1).exists()
 
-    def optimize(self) -> None:
+    def optimize(self) -> Storage:
         """Build the search index of a folder's store in a child process; a server does it by itself.
 
         Other threads may search and write meanwhile: the child works on a copy, which then takes in
-        what the ledger has got since, and takes over.
+        what the ledger has got since, and takes over. What is not kept as `storage` says is made anew.
+
+        Returns:
+            How vectors are kept now.
         """
+        storage = self.storage.resolved(self.store.count(None))
         if isinstance(self.store, ServerStore):
-            return
+            self.store.configure(storage)
+            return storage
         with self._exchanging:
             with self.writing:
                 self.store.flush()
                 number, fresh = self._generations.following()
                 shutil.copytree(self._generations.current, fresh)
-            command = [sys.executable, "-P", "-m", "placeprint.indexer.optimize", str(fresh)]
+            command = optimize.order(fresh, self._kinds, storage)
             child = subprocess.run(command, capture_output=True, text=True, check=False)
             if child.returncode != 0:
                 shutil.rmtree(fresh, ignore_errors=True)
@@ -202,7 +227,8 @@ class Index:
                     f"building the search index failed ({child.stderr.strip()[-300:] or child.returncode}); "
                     "the gallery goes on with the old one"
                 )
-            self._exchange(NotedStore(EdgeStore(fresh), fresh / "applied.json"), number)
+            self._exchange(self._opened(fresh), number)
+            return storage
 
     def _exchange(self, following: NotedStore, number: int) -> None:
         """Let a generation take in what it misses, and put it in the place of the one before."""
@@ -221,16 +247,42 @@ class Index:
 
     def close(self) -> None:
         """Let go of the store."""
+        if self._n_unnoted:
+            with suppress(OSError):  # on a full disk the store is given these shards again
+                self._note()
         self.store.close()
+        self._kept.close()
+        self._named.close()
         if self._copy is not None:
             self._copy.cleanup()
 
+    def _renew_on_server(self, store: ServerStore) -> None:
+        """Fill a new collection, and let it take over from the one there is."""
+        note = self._generations.folder / "following.json"
+        note.unlink(missing_ok=True)
+        successor = store.successor(self._kinds)
+        following = NotedStore(successor, note)
+        following.note_nothing(self._named)
+        self._catch_up(following)
+        successor.link()
+        with self.writing:
+            self._catch_up(following)
+            n_there, n_wanted = successor.count(None), self.state.n_shown
+            if n_there != n_wanted:
+                raise StoreUnavailable(
+                    f"the new collection has {n_there} photos and the ledger {n_wanted}; the old one stays "
+                    "in use. Try again, and see whether others write into it"
+                )
+            successor.take_over()
+            note.replace(self._live.applied)
+            following.applied = self._live.applied
+            self._live = following
+        successor.clear_others()
+
     def _start_anew(self) -> None:
-        """An empty store in the place of the one there is."""
+        """A store in the place of the one there is: empty, or on a server filled."""
         if isinstance(self.store, ServerStore):
-            self.store.clear(self._kinds)
-            self._live.applied.unlink(missing_ok=True)
-            self._live.indexed.clear()
+            self._renew_on_server(self.store)
         else:
             self.store.close()
             self._generations.clear_all()
@@ -241,13 +293,18 @@ class Index:
         folder = self._generations.current
         if not folder.exists():
             self._make_store(folder)
-        return NotedStore(EdgeStore(folder), folder / "applied.json")
+        return self._opened(folder)
+
+    def _opened(self, folder: Path) -> NotedStore:
+        return NotedStore(EdgeStore(folder, storage=self.storage), folder / "applied.json")
 
     def _make_store(self, folder: Path) -> None:
         """An empty store, made aside and renamed: a process killed on the way leaves no half of one."""
         making = self._generations.folder / "making"
         shutil.rmtree(making, ignore_errors=True)
-        EdgeStore(making, self._kinds).close()
+        store = EdgeStore(making, self._kinds, storage=self.storage)
+        NotedStore(store, making / "applied.json").note_nothing(self._named)
+        store.close()
         making.rename(folder)
 
     def _catch_up(self, live: NotedStore) -> None:
@@ -258,11 +315,16 @@ class Index:
         lasts = self._named.lasts  # first, so that the photos of these vectors are among the missing
         missing = [number for number in self._ledger.numbers() if number > live.n_applied]
         behind = [name for name, last in lasts.items() if live.n_applied_of(name) < last]
-        touched: dict[str, None] = {}  # in the order of the shards, each of which is then read once
-        if missing:
-            rows = (record for number in missing for record in self._ledger.outcomes(number))
-            touched = dict.fromkeys(id for record in rows for id in record.touched)
-            self._apply(live, touched, {})  # with all their vectors
+        touched: set[str] = set()
+        n_due = 0
+        for number, ids in self._touched_in(missing):
+            self._apply(live, [id for id in ids if id not in touched], {})  # with all their vectors
+            touched.update(ids)
+            n_due += len(ids)
+            if n_due >= NOTED_EVERY:  # whoever is cut off goes on from here
+                n_due = 0
+                so_far = {name: live.n_applied_of(name) for name in lasts}
+                live.note_applied(self._ledger, number, self._named, so_far)
         for name in behind:
             ledger, done = self._named.ledgers[name], live.n_applied_of(name)
             numbers = [number for number in ledger.numbers() if done < number <= lasts[name]]
@@ -270,6 +332,21 @@ class Index:
             self._set_named(live, name, [id for id in changed if id not in touched])
         if missing or behind:
             live.note_applied(self._ledger, max([live.n_applied, *missing]), self._named, lasts)
+
+    def _touched_in(self, numbers: list[int]) -> Iterator[tuple[int, list[str]]]:
+        """Ids that shards touch, in their order, of so many shards together as make a chunk.
+
+        Each shard is then read once, and no more of them lie in memory than that.
+
+        Yields:
+            The number of the last of these shards, and the ids.
+        """
+        ids: dict[str, None] = {}
+        for number in numbers:
+            ids.update(dict.fromkeys(id for row in self._ledger.outcomes(number) for id in row.touched))
+            if len(ids) >= CHUNK or number == numbers[-1]:
+                yield number, list(ids)
+                ids = {}
 
     def _set_named(self, live: NotedStore, name: str, ids: list[str]) -> None:
         """Give the photos among some that the store has their vectors of one name."""
@@ -298,26 +375,28 @@ class Index:
             touched: ids; those of photos that no key shows any more are taken out of the store.
             rows: rows of the ledger that are at hand already.
         """
-        wanted = list(dict.fromkeys(touched))
-        for start in range(0, len(wanted), CHUNK):
-            places = {id: self.state.positions(id) for id in wanted[start : start + CHUNK]}
-            shown = {id: place for id, place in places.items() if place is not None}
-            needed = {position for place in shown.values() for position in place}
-            known = rows | iterate_rows(self._ledger, needed - rows.keys())
-            # Erased between the two looks: no embedding any more, and no photo.
-            shown = {id: place for id, place in shown.items() if known[place[1]].embedding is not None}
-            if shown:
-                vectors: dict[str, dict[str, Any]] = {
-                    id: {VECTOR: known[embedded].embedding} for id, (_, embedded) in shown.items()
-                }
-                for name in self._named.cards:
-                    for id, vector in self._named_of(name, shown).items():
-                        vectors[id][name] = vector
-                payloads = [payload_of(known[facts]) for facts, _ in shown.values()]
-                live.index_fields(payloads)
-                live.store.upsert(list(shown), list(vectors.values()), payloads)
-            if gone := [id for id in places if id not in shown]:
-                live.store.delete(gone)
+        places = {id: self.state.positions(id) for id in dict.fromkeys(touched)}
+        shown = {id: place for id, place in places.items() if place is not None}
+        needed = {position for place in shown.values() for position in place}
+        known = rows | iterate_rows(self._ledger, needed - rows.keys())
+        # Erased between the two looks: no embedding any more, and no photo.
+        shown = {id: place for id, place in shown.items() if known[place[1]].embedding is not None}
+        vectors: dict[str, dict[str, Any]] = {
+            id: {VECTOR: known[embedded].embedding} for id, (_, embedded) in shown.items()
+        }
+        for name in self._named.cards:
+            for id, vector in self._named_of(name, shown).items():
+                vectors[id][name] = vector
+        for ids in _in_chunks(list(shown)):
+            payloads = [payload_of(known[shown[id][0]]) for id in ids]
+            live.index_fields(payloads)
+            live.store.upsert(ids, [vectors[id] for id in ids], payloads)
+        for ids in _in_chunks([id for id in places if id not in shown]):
+            live.store.delete(ids)
+
+
+def _in_chunks(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
 def _deleted(key: str, entry: Entry) -> Record:

@@ -1,38 +1,29 @@
-"""From a source to the gallery: read, decode in parallel, embed in batches, commit, report.
+"""From a source to the gallery: what is new is read, decoded, embedded, committed and reported.
 
 Whatever interrupts it, the same command goes on where the last commit was. A photo is embedded
 once: unchanged files are skipped without being read, moved and doubled ones are recognized by
 their bytes. Whose word counts where two sources list one file, and which photos are not wanted
-again, is decided in `pending`.
+again, is decided in `pending`; who does the work, by `executors`.
 """
 
 import csv
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..encoders.decoding import DecodePool
-from ..encoders.errors import UnreadableImage
-from ..encoders.photo import PhotoFacts
+from .executors import Executor, LocalExecutor
 from .gallery import Gallery
 from .interrupt import uninterrupted
 from .pending import Choice, pending
-from .record import Record, encode_payload, photo_id
+from .record import Record
 from .sources import Item, Listing, missing_keys
 from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
-
-BATCH = 16  # on a CPU the fastest for small networks, and large ones lose little
-COMMIT = 256  # photos; at most so many are embedded again after a kill
 
 
 @dataclass
@@ -55,8 +46,14 @@ class Report:
 
     @property
     def n_done(self) -> int:
-        """Items that this run is through with."""
+        """Items that this run has read and is through with."""
         return self.n_embedded + self.n_known + self.n_deleted_anew + self.n_failed
+
+    @property
+    def n_passed_over(self) -> int:
+        """Items that there was nothing to do for."""
+        n_deleted_before = self.n_deleted - self.n_deleted_anew
+        return self.n_unchanged + sum(self.elsewhere.values()) + n_deleted_before + self.n_failed_before
 
     @property
     def is_partly_failed(self) -> bool:
@@ -64,18 +61,9 @@ class Report:
         return bool(self.failures or self.n_failed_before)
 
 
-class Decoded(NamedTuple):
-    """A photo after reading: its pixels and facts, or why there are none."""
-
-    item: Item
-    sha256: str
-    pixels: NDArray[np.uint8] | None
-    facts: PhotoFacts | None
-    error: str | None
-    is_deleted: bool = False  # not wanted in the gallery
-
-
-Progress = Callable[[Report, int], None]  # the report so far, and how many items there are to do
+Progress = Callable[
+    [Report, int], None
+]  # the report so far, and how many items there are to do as far as is known
 
 
 def index(
@@ -88,6 +76,7 @@ def index(
     claim: bool = False,
     prune: bool = False,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress = lambda report, total: None,
 ) -> Report:
     """Bring a gallery up to date with a source.
@@ -101,7 +90,8 @@ def index(
         claim: take files over that belong to another source.
         prune: take photos out of the gallery whose file the source does not list any more.
         workers: processes that decode; all cores by default.
-        progress: called after every batch.
+        executor: who does the work; this machine by default.
+        progress: called at the beginning and after every commit.
 
     Returns:
         What became of every item; failures are in the ledger too, and in ``failures.csv``.
@@ -112,15 +102,15 @@ def index(
     started = time.monotonic()
     report = Report(n_listed=len(items))
     choice = Choice(retry_failed=retry_failed, undelete=undelete, claim=claim)
-    todo = list(pending(items, gallery.state, choice, report))
-    progress(report, len(todo))
-    with DecodePool(encoder.preprocessing, workers=workers) as pool:
-        decoded = pool.map(lambda item: _decode(pool, item), todo)
-        for batch in _embedded(decoded, encoder, gallery.state, report, undelete=undelete):
-            with uninterrupted():
-                gallery.add([*batch, *_moved(batch, items, gallery.state)])
-            report.seconds = time.monotonic() - started
-            progress(report, len(todo))
+    executor = executor or LocalExecutor(encoder, workers=workers)
+    todo = pending(items, gallery.state, choice, report)  # one by one: there may be millions
+    progress(report, len(items))
+    for chunk in executor.run(todo, gallery.state, undelete=undelete):
+        rows = _settled(chunk, gallery.state, report, undelete=undelete)
+        with uninterrupted():
+            gallery.add([*rows, *_moved(rows, gallery.state)])
+        report.seconds = time.monotonic() - started
+        progress(report, len(items) - report.n_passed_over)
     if prune:
         report.n_removed = _prune(items, gallery)
     _write_failures(gallery)
@@ -128,114 +118,36 @@ def index(
     return report
 
 
-def _decode(pool: DecodePool, item: Item) -> Decoded:
-    if item.problem:
-        return Decoded(item, "", None, None, item.problem)
-    try:
-        content = item.read()
-    except OSError as error:
-        return Decoded(item, "", None, None, f"cannot be read: {error.strerror}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    if not content:
-        return Decoded(item, sha256, None, None, "an empty file")
-    try:
-        return Decoded(item, sha256, *pool.decode(content), None)
-    except UnreadableImage as error:
-        return Decoded(item, sha256, None, None, str(error))
+def _settled(rows: Sequence[Record], state: State, report: Report, *, undelete: bool) -> list[Record]:
+    """Rows as they are committed: a photo that another row has embedded meanwhile is only seen."""
+    settled = []
+    new: set[str] = set()
+    for row in rows:
+        if row.status == "failed":
+            report.failures[row.key] = row.error or ""
+            report.n_failed += 1
+        elif not undelete and row.id in state.deleted:
+            report.n_deleted += 1
+            report.n_deleted_anew += 1
+            row = Record(
+                key=row.key, status="deleted", source=row.source, sha256=row.sha256,
+                size_bytes=row.size_bytes, mtime_ns=row.mtime_ns, said=row.said,
+            )  # fmt: skip
+        elif row.id in new or state.is_known(row.sha256):
+            report.n_known += 1
+            report.n_without_place += row.lon is None
+            row = replace(row, status="seen", embedding=None)
+        elif row.embedding is None:  # whoever worked on it took it for known: the next run takes it up
+            continue
+        else:
+            new.add(row.id)
+            report.n_embedded += 1
+            report.n_without_place += row.lon is None
+        settled.append(row)
+    return settled
 
 
-def _embedded(
-    decoded: Iterable[Decoded], encoder: "ImageEncoder", state: State, report: Report, *, undelete: bool
-) -> Iterator[list[Record]]:
-    """Rows for the ledger, in the order of the items, as many at a time as one commit takes.
-
-    When it is interrupted, it gives what it has before it passes the interruption on.
-    """
-    rows: list[Record] = []
-    waiting: list[Decoded] = []
-    try:
-        for photo in decoded:
-            waiting.append(photo)
-            is_full = len(rows) + len(waiting) == COMMIT
-            if is_full or sum(p.error is None for p in waiting) == BATCH:
-                rows += _embed(waiting, encoder, state, rows, report, undelete=undelete)
-                waiting = []
-            if is_full:
-                full, rows = rows, []
-                yield full
-        rows += _embed(waiting, encoder, state, rows, report, undelete=undelete)
-    except KeyboardInterrupt:
-        if rows:
-            yield rows
-        raise
-    if rows:
-        yield rows
-
-
-def _embed(
-    photos: Sequence[Decoded],
-    encoder: "ImageEncoder",
-    state: State,
-    before: Sequence[Record],
-    report: Report,
-    *,
-    undelete: bool,
-) -> list[Record]:
-    unwanted = [not undelete and photo_id(photo.sha256) in state.deleted for photo in photos]
-    photos = [
-        photo._replace(pixels=None, is_deleted=True) if is_unwanted and photo.error is None else photo
-        for photo, is_unwanted in zip(photos, unwanted, strict=True)
-    ]
-    done = {record.sha256 for record in before if record.status == "embedded"}
-    new: dict[str, NDArray[np.uint8]] = {}
-    for photo in photos:
-        if photo.pixels is not None and photo.sha256 not in done and not state.is_known(photo.sha256):
-            new.setdefault(photo.sha256, photo.pixels)
-    embeddings = encoder.embed_pixels(np.stack(list(new.values()))) if new else np.empty((0, 0), np.float32)
-    by_sha256 = dict(zip(new, embeddings, strict=True))
-    lengths = {sha256: float(np.linalg.norm(embedding)) for sha256, embedding in by_sha256.items()}
-    broken = {sha256 for sha256, length in lengths.items() if not 0.0 < length < np.inf}
-    why = "the encoder gave no embedding with a direction"
-    photos = [photo._replace(error=why) if photo.sha256 in broken else photo for photo in photos]
-    return [_record(photo, by_sha256, report) for photo in photos]
-
-
-def _record(photo: Decoded, embeddings: dict[str, NDArray[np.float32]], report: Report) -> Record:
-    """The ledger's row for a photo. The first of equal bytes takes the embedding out of `embeddings`."""
-    item, facts = photo.item, photo.facts
-    common: dict[str, Any] = {
-        "key": item.key, "source": item.source, "sha256": photo.sha256,
-        "size_bytes": item.size_bytes, "mtime_ns": item.mtime_ns, "said": item.said,
-    }  # fmt: skip
-    if photo.is_deleted:
-        report.n_deleted += 1
-        report.n_deleted_anew += 1
-        return Record(**common, status="deleted")
-    embedding = embeddings.pop(photo.sha256, None)
-    if photo.error is not None or facts is None:
-        report.failures[item.key] = photo.error or "no facts"
-        report.n_failed += 1
-        return Record(**common, status="failed", error=photo.error)
-    lon, lat = (item.lon, item.lat) if item.lon is not None else (facts.lon, facts.lat)
-    report.n_embedded += embedding is not None
-    report.n_known += embedding is None
-    report.n_without_place += lon is None
-    return Record(
-        **common,
-        status="seen" if embedding is None else "embedded",
-        lon=lon,
-        lat=lat,
-        captured_at=item.captured_at or facts.captured_at,
-        heading_deg=facts.heading_deg,
-        width=facts.width,
-        height=facts.height,
-        group=item.group,
-        payload=encode_payload(item.payload),
-        embedding=embedding,
-    )
-
-
-def _moved(batch: Sequence[Record], items: Sequence[Item], state: State) -> list[Record]:
+def _moved(batch: Sequence[Record], state: State) -> list[Record]:
     """Rows that end the old keys of files that turned up under a new one."""
     seen = [record for record in batch if record.status == "seen"]
     old = {key: record for record in seen for key in state.keys.get(record.id, ()) if key != record.key}
@@ -266,14 +178,14 @@ def _prune(items: Sequence[Item], gallery: Gallery) -> int:
 def _write_failures(gallery: Gallery) -> None:
     """A table of all photos that are not in the gallery, and why; none when there are none."""
     path = gallery.folder / "failures.csv"
-    failed = [(key, entry.error) for key, entry in gallery.state.entries.items() if entry.status == "failed"]
+    failed = gallery.state.failures
     if not failed:
         path.unlink(missing_ok=True)
         return
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "reason"])
-        writer.writerows(sorted(failed))
+        writer.writerows(failed)
 
 
 def failures_file(gallery: Gallery) -> Path:

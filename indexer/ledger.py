@@ -5,18 +5,22 @@ is there whole or not at all, and it is never changed afterwards, but by `Ledger
 of a collection is the replay of its shards in order: the last row of a key (a file's path) tells
 what became of it. The vector store follows the ledger and can be rebuilt from it at any time.
 
+Each shard has a checksum beside it (`checksums`) and is compared with it whenever it is read. Its commit
+id is a hash of its rows and of the commit id before it: the same photos indexed in the same order give
+the same files, whoever embedded them and wherever.
+
 A photo is its bytes: its id comes from their SHA-256. Two keys with the same bytes are one photo,
 whose facts are those of the key seen first, or of the first whose source says anything of it; a
 moved file is the same photo under another key. A deleted photo stays deleted under whatever key
 its bytes turn up, until a later row shows it again.
 """
 
+import hashlib
 import os
-import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +28,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..encoders.errors import DamagedLedger
-from .durable import sync_folder
+from .checksums import Checksums
+from .durable import make_folder, sync_folder
 from .record import Record, photo_id
-from .state import Position, State
+from .state import Followed, Position, State
 
 FORMAT = 1
 SHARD = "[0-9]" * 8 + ".parquet"
@@ -61,17 +66,21 @@ class Ledger:
     def __init__(self, folder: Path, *, fingerprint: str, dimension: int, is_read_only: bool = False) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
-        self._dimension = dimension
+        self.dimension = dimension
         self._schema = _schema(dimension)
+        self._is_read_only = is_read_only
+        self._numbers: list[int] | None = None  # listed once by who alone may write
+        self.checksums = Checksums(folder, is_read_only=is_read_only)
         if is_read_only:
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for leftover in folder.glob("*.tmp"):  # of a commit that was cut off
             leftover.unlink()
+        self._adopt_unsummed()
 
     def __len__(self) -> int:
         """Number of shards, which is the number of the last one."""
-        return max(self.numbers(), default=0)
+        return max(self.numbers()[-1:], default=0)
 
     def commit_id(self, number: int) -> str:
         """What tells a shard from another of its number: "" for none, or one of an early version."""
@@ -85,7 +94,7 @@ class Ledger:
     def version(self) -> str:
         """What tells the present rows from those of any other time."""
         numbers = self.numbers()
-        last = max(numbers, default=0)
+        last = len(self)
         return f"{last} {len(numbers)} {self.commit_id(last)}"
 
     def append(self, records: Sequence[Record]) -> int:
@@ -95,7 +104,9 @@ class Ledger:
             The number of the shard.
         """
         number = len(self) + 1
-        self._write(number, records, uuid.uuid4().hex)
+        table = self._table(records)
+        self._write(number, table, _commit_id_after(self.commit_id(number - 1), table))
+        self._numbers = [*self.numbers(), number]
         return number
 
     def erase(self, ids: Collection[str], *, until: int | None = None) -> int:
@@ -122,28 +133,59 @@ class Ledger:
             full = {row for row in rows if records[row] != _emptied(records[row])}
             if full:
                 kept = [_emptied(record) if row in full else record for row, record in enumerate(records)]
-                self._write(number, kept, self.commit_id(number))
+                self.checksums.forget(self.path(number).name)  # cut off, it would not be the old shard's
+                self._write(number, self._table(kept), self.commit_id(number))
                 n_erased += len(full)
         return n_erased
 
-    def _write(self, number: int, records: Sequence[Record], commit_id: str) -> None:
+    def _table(self, records: Sequence[Record]) -> pa.Table:
+        columns = [
+            self._embedding_column(records)
+            if column.name == "embedding"
+            else pa.array([getattr(record, column.name) for record in records], column.type)
+            for column in self._schema
+        ]
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+    def _embedding_column(self, records: Sequence[Record]) -> pa.Array:
+        """As one block: number by number it would take most of a commit's time."""
+        is_missing = np.array([record.embedding is None for record in records], bool)
+        values = np.zeros((len(records), self.dimension), np.float32)
+        for row, record in enumerate(records):
+            if record.embedding is not None:
+                values[row] = record.embedding
+        return pa.FixedSizeListArray.from_arrays(values.ravel(), self.dimension, mask=pa.array(is_missing))
+
+    def _write(self, number: int, table: pa.Table, commit_id: str) -> None:
         metadata = {
             "placeprint_format": str(FORMAT), "placeprint_fingerprint": self.fingerprint, COMMIT_ID: commit_id
         }  # fmt: skip
-        columns = [
-            pa.array([_cell(record, column.name) for record in records], column.type)
-            for column in self._schema
-        ]
-        table = pa.Table.from_arrays(columns, schema=self._schema.with_metadata(metadata))
-        path = self.path(number)
+        content = pa.BufferOutputStream()
+        # The checksum of each page is verified on reading, also by other programs that read the shard.
+        pq.write_table(
+            table.replace_schema_metadata(metadata), content, compression="zstd", write_page_checksum=True
+        )
+        path, written = self.path(number), content.getvalue()
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
-            # The checksum of each page is verified on reading: a flipped bit is an error, not an answer.
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+            file.write(written)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(self.folder)
+        self.checksums.note(path.name, hashlib.sha256(written).hexdigest())
+
+    def _adopt_unsummed(self) -> None:
+        """Note the checksums of shards that have none: of an early version, or cut off in between."""
+        for number in self.numbers():
+            name = self.path(number).name
+            if name not in self.checksums:
+                content = self.path(number).read_bytes()
+                try:
+                    pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+                except pa.ArrowException:  # reading its rows will say so
+                    continue
+                self.checksums.note(name, hashlib.sha256(content).hexdigest())
 
     def path(self, number: int) -> Path:
         """The file of a shard."""
@@ -151,7 +193,9 @@ class Ledger:
 
     def numbers(self) -> list[int]:
         """The shards there are, in order; numbers are missing where a damaged one was taken away."""
-        return sorted(int(path.stem) for path in self.folder.glob(SHARD))
+        if self._numbers is None or self._is_read_only:
+            self._numbers = sorted(int(path.stem) for path in self.folder.glob(SHARD))
+        return list(self._numbers)
 
     def records(self, number: int, rows: Sequence[int] | None = None) -> list[Record]:
         """Rows of a shard, with their embeddings.
@@ -161,9 +205,13 @@ class Ledger:
         """
         table = self._read(number)
         table = table if rows is None else table.take(rows)
+        with self._told(number):
+            return self._records(table)
+
+    def _records(self, table: pa.Table) -> list[Record]:
         flat = table.column("embedding").combine_chunks()
         matrix = flat.flatten().to_numpy(zero_copy_only=False)
-        embeddings = iter(matrix.reshape(-1, self._dimension))
+        embeddings = iter(matrix.reshape(-1, self.dimension))
         present = flat.is_valid().to_pylist()
         plain = table.drop_columns(["embedding"]).to_pylist()
         return [
@@ -175,30 +223,51 @@ class Ledger:
         """The embeddings of rows from anywhere, in the order asked: (n, D)."""
         rows = iterate_rows(self, positions)
         vectors = [rows[position].embedding for position in positions]
-        return np.array(vectors, np.float32).reshape(len(positions), self._dimension)
+        return np.array(vectors, np.float32).reshape(len(positions), self.dimension)
 
     def outcomes(self, number: int) -> list[Record]:
         """All rows of a shard with what `State` needs of them only; quick to read."""
         columns = ["key", "status", "sha256", "source", "size_bytes", "mtime_ns", "said", "error", "replaces"]
-        return [Record(**row) for row in self._read(number, columns).to_pylist()]
+        with self._told(number):
+            return [Record(**row) for row in self._read(number, columns).to_pylist()]
 
     def is_placed(self, number: int) -> NDArray[np.bool_]:
         """Whether each row of a shard has a place, (n,)."""
         column = self._read(number, ["lon"]).column("lon")
         return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
 
-    def replay(self) -> "State":
-        """The state that all shards together leave behind."""
-        state = State()
-        for number in self.numbers():
-            for row, record in enumerate(self.outcomes(number)):
-                state.apply(record, Position(number, row))
+    def replay(self, state: State | None = None) -> State:
+        """The state that all shards together leave behind.
+
+        Args:
+            state: a fresh one to take them in; a temporary one by default.
+        """
+        state = state or State()
+        self.bring_up(state)
         return state
+
+    def bring_up(self, state: State) -> None:
+        """Let a state take in the shards that it misses."""
+        numbers, done = self.numbers(), state.followed
+        for shards, number in enumerate(numbers, 1):
+            if number > done.number:
+                rows = ((record, Position(number, row)) for row, record in enumerate(self.outcomes(number)))
+                state.follow(rows, Followed(number, shards, self.commit_id(number)))
+
+    def is_followed_by(self, state: State) -> bool:
+        """Whether what a state has taken in is how this ledger begins."""
+        number, shards, commit_id = state.followed
+        return sum(one <= number for one in self.numbers()) == shards and self.commit_id(number) == commit_id
 
     def _read(self, number: int, columns: list[str] | None = None) -> pa.Table:
         path = self.path(number)
-        try:
-            table = pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
+        with self._told(number):
+            content = path.read_bytes()
+            if not self.checksums.is_right(path.name, content):
+                raise ValueError("not what was written: the checksum is another")
+            table = pq.read_table(
+                pa.BufferReader(content), columns=columns, page_checksum_verification=True, partitioning=None
+            )
             metadata = table.schema.metadata or {}
             found = metadata.get(b"placeprint_fingerprint", b"").decode()
             if found != self.fingerprint:
@@ -207,11 +276,25 @@ class Ledger:
                     "file out of this gallery"
                 )
             return table
-        except (OSError, pa.ArrowException) as error:
+
+    @contextmanager
+    def _told(self, number: int) -> Iterator[None]:
+        """What goes wrong while a shard is read, with the remedy; texts may be damaged, too."""
+        try:
+            yield
+        except (OSError, ValueError, TypeError, pa.ArrowException) as error:
             raise DamagedLedger(
-                f"{path}: damaged ({error}). Move it away, run `placeprint rebuild` and index the same "
-                "source again: only the photos of this shard are embedded anew"
+                f"{self.path(number)}: damaged ({error}). `placeprint doctor --repair` puts it aside; then "
+                "index the same source again: only the photos of this shard are embedded anew"
             ) from None
+
+
+def _commit_id_after(before: str, table: pa.Table) -> str:
+    """What tells a commit from any other of its number: a hash of all rows until then."""
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_stream(content, table.schema) as stream:
+        stream.write_table(table)
+    return hashlib.sha256(before.encode() + content.getvalue()).hexdigest()[:32]
 
 
 def _emptied(record: Record) -> Record:
@@ -221,11 +304,6 @@ def _emptied(record: Record) -> Record:
         source=record.source, sha256=record.sha256, size_bytes=record.size_bytes,
         mtime_ns=record.mtime_ns, replaces=record.replaces,
     )  # fmt: skip
-
-
-def _cell(record: Record, name: str) -> Any:
-    value = getattr(record, name)
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def iterate_rows(ledger: Ledger, positions: Iterable[Position]) -> dict[Position, Record]:

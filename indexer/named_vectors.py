@@ -16,7 +16,8 @@ from typing import Any
 
 from ..encoders.errors import DamagedGallery, InvalidOption
 from ..encoders.fingerprint import Fingerprint
-from .durable import sync_folder, write_atomically
+from .durable import make_folder, sync_folder, write_atomically
+from .kept_state import KeptState
 from .ledger import Ledger
 from .state import State
 from .store import VECTOR, Kinds, VectorKind
@@ -61,7 +62,7 @@ class NamedVectors:
         self._is_read_only = is_read_only
         self.cards: dict[str, VectorCard] = {}
         self.ledgers: dict[str, Ledger] = {}
-        self._states: dict[str, State] = {}
+        self._states: dict[str, KeptState] = {}
         for path in sorted(self._folder.glob(f"*/{CARD}")):
             self._take(_read_card(path))
 
@@ -89,13 +90,25 @@ class NamedVectors:
 
     def state(self, name: str) -> State:
         """What the ledger of a name comes to; read on first use, then kept in step by who appends."""
+        return self.kept_state(name).state
+
+    def kept_state(self, name: str) -> KeptState:
+        """The state of a name with its file."""
         if name not in self._states:
-            self._states[name] = self.ledgers[name].replay()
+            self._states[name] = KeptState(
+                self.ledgers[name], self._folder / name, is_read_only=self._is_read_only
+            )
         return self._states[name]
 
-    def forget_states(self) -> None:
-        """Read the ledgers anew when they are asked for: rows were emptied."""
-        self._states.clear()
+    def renew_states(self) -> None:
+        """Take the ledgers for what they are now: rows were emptied."""
+        for name in self.cards:
+            self.kept_state(name).renew()
+
+    def close(self) -> None:
+        """Let go of the states' files."""
+        for kept in self._states.values():
+            kept.close()
 
     def keep(self, card: VectorCard) -> None:
         """Begin a named vector, or note what has changed of it.
@@ -109,10 +122,11 @@ class NamedVectors:
                 f"with a letter, and not {VECTOR!r}, which is the gallery's own"
             )
         folder = self._folder / card.name
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         content = json.dumps({"format": FORMAT, **asdict(card)}, indent=1, ensure_ascii=False)
         write_atomically(folder / CARD, content)
         if self.cards.get(card.name) != card:
+            self._states.pop(card.name, None)
             self._take(card)
 
     def remove(self, name: str) -> None:
@@ -120,6 +134,8 @@ class NamedVectors:
         # The card goes first: what a kill leaves behind is no named vector any more.
         (self._folder / name / CARD).unlink(missing_ok=True)
         sync_folder(self._folder / name)
+        if name in self._states:
+            self._states[name].close()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         for known in (self.cards, self.ledgers, self._states):
             known.pop(name, None)

@@ -80,6 +80,12 @@ class NotedStore:
         }  # fmt: skip
         write_atomically(self.applied, json.dumps(note))
 
+    def note_nothing(self, named: NamedVectors) -> None:
+        """Note of a new store, made for the vectors of these names, that it has taken in nothing."""
+        kinds = {name: _noted(name, named, 0) for name in named.cards}
+        nothing = {"shards": 0, "commit": "", "points": 0, "named": kinds}
+        write_atomically(self.applied, json.dumps(nothing))
+
     def is_astray(self, ledger: Ledger, named: NamedVectors) -> bool:
         """Whether the store has what the ledgers never said, or lacks what it should have."""
         note = self.note

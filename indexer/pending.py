@@ -9,15 +9,16 @@ taken by any other. A row with a fault of its own takes nothing over.
 A photo that was deleted is left out, under whatever path its bytes turn up.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from .record import SAID_NOTHING
 from .sources import Item
-from .state import Entry, State
+from .state import MANY, Entry, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +46,10 @@ class Counts(Protocol):
     failures: dict[str, str]
 
 
-def pending(items: Sequence[Item], state: State, choice: Choice, counts: Counts) -> Iterator[Item]:
+def pending(items: Iterable[Item], state: State, choice: Choice, counts: Counts) -> Iterator[Item]:
     """The items to read, in order; the others are counted by the reason."""
     is_there = cache(lambda source: Path(source).exists())
-    for item in items:
-        entry = state.entries.get(item.key)
+    for item, entry in _with_entries(items, state):
         if entry is None:
             yield item
         elif entry.id in state.deleted and _is_same_file(item, entry):
@@ -69,6 +69,14 @@ def pending(items: Sequence[Item], state: State, choice: Choice, counts: Counts)
             counts.n_unchanged += 1
         else:  # its shard was taken away, or it was deleted and is wanted again under another path
             yield item
+
+
+def _with_entries(items: Iterable[Item], state: State) -> Iterator[tuple[Item, Entry | None]]:
+    """Items with what is known of their keys, which is asked for many at a time."""
+    remaining = iter(items)
+    while some := list(islice(remaining, MANY)):
+        known = state.entries_of([item.key for item in some])
+        yield from ((item, known.get(item.key)) for item in some)
 
 
 def _is_due(item: Item, entry: Entry, choice: Choice, is_there: Callable[[str], bool]) -> bool:

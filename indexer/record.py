@@ -8,12 +8,15 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 NAMESPACE = uuid.UUID("b3a1f0f2-6f5c-5a44-9d0e-0d4c1f3c8a52")
+
+NO_PAYLOAD = "{}"
 
 Status = Literal["embedded", "seen", "failed", "removed", "deleted"]
 
@@ -50,13 +53,13 @@ class Record:
     width: int | None = None
     height: int | None = None
     group: str | None = None
-    payload: str = "{}"  # JSON, what else the source says of the photo
+    payload: str = NO_PAYLOAD  # JSON, what else the source says of the photo
     said: str = ""  # hash of all that the source says, to notice a changed table
     error: str | None = None
     replaces: str = ""  # sha256 of what the key held before, if that was another photo
     embedding: NDArray[np.float32] | None = field(default=None, compare=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The photo's id."""
         return photo_id(self.sha256)
@@ -85,4 +88,4 @@ def said_of(
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
 
 
-SAID_NOTHING = said_of(None, None, None, None, "{}")
+SAID_NOTHING = said_of(None, None, None, None, NO_PAYLOAD)

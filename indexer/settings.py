@@ -6,9 +6,10 @@ TOML file that `PLACEPRINT_CONFIG` names, which may hold settings of the service
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -31,6 +32,42 @@ class Settings(BaseSettings):
 
     qdrant_api_key: SecretStr | None = None
     """Key for that server."""
+
+    qdrant_read_api_key: SecretStr | None = None
+    """Its read-only key, for processes that may not write the gallery's folder; else the other one."""
+
+    qdrant_shards: int | None = Field(default=None, ge=1)
+    """Parts of a new collection, over which a cluster spreads it; without it as the server is set."""
+
+    qdrant_replicas: int | None = Field(default=None, ge=1)
+    """Nodes of a cluster that keep each part of a new collection; without it as the server is set."""
+
+    qdrant_write_consistency: int | None = Field(default=None, ge=1)
+    """How many of these must have a write before it counts; without it as the server is set."""
+
+    qdrant_read_consistency: int | Literal["majority", "quorum", "all"] | None = None
+    """How many must agree on an answer; without it the first one is taken."""
+
+    qdrant_write_ordering: Literal["weak", "medium", "strong"] | None = None
+    """How strictly writes of several processes follow one another; the server's own is weak."""
+
+    qdrant_is_strict: bool = True
+    """Make new collections refuse what would be slow or large beyond our need (Qdrant's strict mode)."""
+
+    qdrant_timeout_s: int = Field(default=60, ge=1)
+    """For one request."""
+
+    qdrant_retries: int = Field(default=5, ge=0)
+    """How often a request is repeated while the server fails or cannot be reached."""
+
+    qdrant_streams: int = Field(default=3, ge=1, le=32)
+    """Uploads at one time."""
+
+    qdrant_batch: int = Field(default=128, ge=1, le=256)
+    """Points in one upload."""
+
+    qdrant_index_wait_s: float = Field(default=3600.0, ge=0.0)
+    """How long a renewed collection may take to build its index before it takes over without."""
 
     lock_timeout_s: float = 10.0
     """How long to wait for another process that holds a gallery."""

@@ -5,6 +5,7 @@ and ``lon`` and ``lat`` in degrees or a geometry column; every other column beco
 WebDataset archive has members of the same name beside each picture: ``.json`` with such fields.
 """
 
+import hashlib
 import json
 import mimetypes
 import os
@@ -12,9 +13,10 @@ import re
 import stat
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,8 @@ class Item:
     @property
     def said(self) -> str:
         """A hash of all that the source says of the photo beside its bytes."""
+        if self.lon is None and self.captured_at is None and self.group is None and not self.payload:
+            return SAID_NOTHING
         return said_of(self.lon, self.lat, self.captured_at, self.group, encode_payload(self.payload))
 
     @property
@@ -70,18 +74,71 @@ class Item:
         return self.said != SAID_NOTHING
 
 
-class Listing(list[Item]):
+class Listing(Sequence[Item]):
     """The photos of one source, ordered by key.
 
-    Attributes:
+    Args:
+        items: the photos, or what finds them anew each time they are asked for one by one: a folder of
+            millions is never held as a whole, unless somebody asks for an item by its number.
         source: its path, as the items name it.
         notes: what to know of the listing, a sentence each.
+        count: tells how many there are, where that is quicker than to find them.
     """
 
-    def __init__(self, items: Iterable[Item], source: str, notes: Sequence[str] = ()) -> None:
-        super().__init__(items)
+    def __init__(
+        self,
+        items: Iterable[Item] | Callable[[], Iterator[Item]],
+        source: str,
+        notes: Sequence[str] = (),
+        *,
+        count: Callable[[], int] | None = None,
+    ) -> None:
+        self._find = items if callable(items) else None
+        self._held = None if callable(items) else list(items)
+        self._count = count or (lambda: sum(1 for _ in self))
+        self._n: int | None = None
         self.source = source
         self.notes = list(notes)
+
+    def __iter__(self) -> Iterator[Item]:
+        if self._held is not None:
+            return iter(self._held)
+        return iter(()) if self._find is None else self._find()
+
+    def __len__(self) -> int:
+        if self._held is not None:
+            return len(self._held)
+        if self._n is None:
+            self._n = self._count()
+        return self._n
+
+    def __getitem__(self, number: Any) -> Any:
+        if self._held is None:
+            self._held = list(self)
+        return self._held[number]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any sequence that may change
+
+    def part(self, number: int, of: int) -> "Listing":
+        """A share of the photos, always the same ones, whatever else the source lists.
+
+        Args:
+            number: which share, from 1.
+            of: how many there are.
+        """
+
+        def shared() -> Iterator[Item]:
+            return (item for item in self if _share(item.key, of) == number)
+
+        return Listing(shared, self.source, self.notes)
+
+
+def _share(key: str, of: int) -> int:
+    """In which of so many equal shares a key is, from 1."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % of + 1
 
 
 def list_source(path: str | Path, *, group_column: str | None = None, may_be_empty: bool = False) -> Listing:
@@ -102,8 +159,15 @@ def list_source(path: str | Path, *, group_column: str | None = None, may_be_emp
             return Listing([], _readable(str(path)))
         raise UnreadableSource(f"{path}: no such file or folder; a source is {EXAMPLE}")
     if path.is_dir():
-        items = _folder(path, group_column)
-    elif path.suffix.lower() in TABLES:
+        listing = Listing(
+            lambda: _folder(path, group_column),
+            _readable(str(path)),
+            count=lambda: _count(path, group_column),
+        )
+        if not may_be_empty and next(iter(listing), None) is None:
+            raise UnreadableSource(_nothing_in(path))
+        return listing
+    if path.suffix.lower() in TABLES:
         items = _table(path, group_column)
     elif path.suffix.lower() == ".tar":
         items = _archive(path, str(path), group_column)
@@ -112,13 +176,17 @@ def list_source(path: str | Path, *, group_column: str | None = None, may_be_emp
     else:
         raise UnreadableSource(f"{path}: not a source of photos; a source is {EXAMPLE}")
     if not items and not may_be_empty:
-        raise UnreadableSource(
-            f"{path}: no pictures in it; a source is {EXAMPLE}. If there were some, and the gallery is to "
-            "forget them: --prune --prune-everything"
-        )
+        raise UnreadableSource(_nothing_in(path))
     # Of a path that is listed twice the last one counts, in an archive as tar has it.
     last = {item.key: item for item in items}
     return Listing(sorted(last.values(), key=lambda item: item.key), _readable(str(path)), _doubled(items))
+
+
+def _nothing_in(path: Path) -> str:
+    return (
+        f"{path}: no pictures in it; a source is {EXAMPLE}. If there were some, and the gallery is to "
+        "forget them: --prune --prune-everything"
+    )
 
 
 def _doubled(items: Sequence[Item]) -> list[str]:
@@ -134,31 +202,55 @@ def _doubled(items: Sequence[Item]) -> list[str]:
     ]
 
 
-def _folder(folder: Path, group_column: str | None) -> list[Item]:
-    items: list[Item] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(parent, name)
-            if name.startswith("."):
-                continue
-            if path.suffix.lower() == ".tar":
-                items += _archive_in_folder(path, str(folder), group_column)
-            elif _is_picture(name) and path.is_file():
-                items.append(_file(path, str(folder)))
-    return items
+def _folder(folder: Path, group_column: str | None) -> Iterator[Item]:
+    """The pictures in a folder and the folders in it, ordered by path, one folder in memory at a time."""
+    for path in _files(str(folder)):
+        if path.lower().endswith(".tar"):
+            yield from _archive_in_folder(Path(path), str(folder), group_column)
+        elif _is_picture(path):
+            yield _file(Path(path), str(folder))
+
+
+def _count(folder: Path, group_column: str | None) -> int:
+    """How many pictures `_folder` finds, without a look at each."""
+    return sum(
+        len(_archive_in_folder(Path(path), str(folder), group_column))
+        if path.lower().endswith(".tar")
+        else _is_picture(path)
+        for path in _files(str(folder))
+    )
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Files that are not hidden, in the order of their paths; a folder that cannot be read has none."""
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError:
+        return
+    # By what comes after the name in a path: "a-b.jpg" stands before "a/b.jpg".
+    for entry in sorted(entries, key=lambda entry: entry.name + ("/" if entry.is_dir() else "")):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def _archive_in_folder(path: Path, folder: str, group_column: str | None) -> list[Item]:
     """An archive among other files: a damaged one costs only itself."""
     try:
-        return _archive(path, folder, group_column)
+        members = {item.key: item for item in _archive(path, folder, group_column)}  # the last counts
+        return sorted(members.values(), key=lambda item: item.key)
     except UnreadableSource as error:
         return [_file(path, folder, problem=str(error))]
 
 
 def _is_picture(name: str) -> bool:
-    suffix = Path(name).suffix.lower()
+    return _is_suffix_of_pictures(os.path.splitext(name)[1].lower())
+
+
+@cache
+def _is_suffix_of_pictures(suffix: str) -> bool:
     kind = mimetypes.guess_type(f"x{suffix}")[0] or ""
     return suffix in SUFFIXES or suffix in MORE_PICTURES or kind.startswith("image/")
 

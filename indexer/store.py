@@ -27,6 +27,7 @@ INDEXES = {
 }  # fmt: skip
 HNSW: dict[str, Any] = {"m": 16, "ef_construct": 128, "full_scan_threshold": 40_000}
 EXACT_UP_TO = 20_000  # matches of a filter; up to here an exact search is also the faster one
+ASKED_AT_ONCE = 64  # searches in one call of the store
 
 
 Vectors = NDArray[np.float32]
@@ -52,8 +53,6 @@ class VectorKind:
 Kinds = Mapping[str, VectorKind]
 
 QUANTILE = 0.99  # share of the numbers that a byte's range spans; the rest is cut off
-OVERSAMPLING = 3.0
-"""How many times as many quantized vectors are found as are wanted, and compared again as they are."""
 
 
 class StoreUnavailable(PlaceprintError):
@@ -102,6 +101,11 @@ class Store(Protocol):
         are no answers.
         """
 
+    def query_many(
+        self, vectors: Vectors, limit: int, condition: Any, *, exact: bool, using: str = VECTOR
+    ) -> list[list[Found]]:
+        """What `query` answers for each of some vectors, (n, D), asked in one go."""
+
     def scroll(self, condition: Any, limit: int, start: str | None = None) -> Iterator[Found]:
         """Points that match, in the order of their ids, from `start` on, which is in."""
 
@@ -144,6 +148,26 @@ def find_nearest(
     found = store.query(vector, k, condition, exact=exact, offset=offset, using=using)
     if matches is not None and len(found) < min(k, matches - offset) and not exact:
         found = store.query(vector, k, condition, exact=True, offset=offset, using=using)
+    return found
+
+
+def find_nearest_many(
+    store: Store, vectors: Vectors, k: int, condition: Any, *, exact: bool = False, using: str = VECTOR
+) -> list[list[Found]]:
+    """What `find_nearest` finds for each of some vectors, (n, D); matches are counted once for all."""
+    matches = None if condition is None else store.count(condition)
+    exact = exact or (matches is not None and matches <= EXACT_UP_TO)
+    found: list[list[Found]] = []
+    for start in range(0, len(vectors), ASKED_AT_ONCE):
+        some = vectors[start : start + ASKED_AT_ONCE]
+        found += store.query_many(some, k, condition, exact=exact, using=using)
+    if matches is None or exact:
+        return found
+    short = [i for i, hits in enumerate(found) if len(hits) < min(k, matches)]
+    if short:
+        again = store.query_many(vectors[short], k, condition, exact=True, using=using)
+        for i, hits in zip(short, again, strict=True):
+            found[i] = hits
     return found
 
 

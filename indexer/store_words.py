@@ -1,9 +1,10 @@
 """A filter in the words of a store, which each store has of its own.
 
 Qdrant's traps are closed here: polygons come cut where the map ends and keep what lies on that edge;
-boxes and circles keep their edges, which Qdrant's own do not.
+boxes and circles keep their edges, which Qdrant's own do not, and wide circles lose nothing.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,9 +14,16 @@ import shapely
 
 from ..encoders.areas import Area, Box, Circle
 from ..encoders.errors import InvalidFilter
+from ..encoders.sphere import EARTH_RADIUS_KM
 from .filters import Filter
 
 PLACE, CAPTURED_AT, GROUP = "_place", "_captured_at", "_group"
+WIDE_KM = 200.0
+"""Radius above which a circle is not left to the engine's index of places (Qdrant Edge 0.9).
+
+Of 98,304 photos it lost 12 in all within 4 of about 580 circles of 1,000 to 6,000 km, and none within 300
+circles of up to 500 km.
+"""
 
 
 class Words(Protocol):
@@ -104,7 +112,8 @@ def _inside(words: Words, area: Area) -> Any:
     if isinstance(area, Circle):
         # Qdrant's circle is open, ours is closed: a millimeter, and the rounding of its own radius.
         radius_m = 1000.0 * area.radius_km * (1 + 1e-12) + 1e-3
-        return words.radius(PLACE, area.lon, area.lat, radius_m)
+        circle = words.radius(PLACE, area.lon, area.lat, radius_m)
+        return circle if area.radius_km <= WIDE_KM else _inside_wide(words, area, circle)
     if isinstance(area, Box):
         return _inside_box(words, area)
     parts = [part for piece in area.pieces for part in _halves(piece)]
@@ -112,6 +121,27 @@ def _inside(words: Words, area: Area) -> Any:
         words.polygon(PLACE, _ring(part.exterior), [_ring(hole) for hole in part.interiors]) for part in parts
     ]
     return words.filter(should=pieces + [edge for part in parts for edge in _outer_edges(words, part)])
+
+
+def _inside_wide(words: Words, circle: Circle, inside: Any) -> Any:
+    """A wide circle, for which the engine's index of places loses some that lie in it.
+
+    The box around it is looked up instead. What is denied twice is no condition by which the engine looks
+    anything up: it measures the distance of each place in the box.
+    """
+    nearly = words.filter(must_not=[words.filter(must_not=[inside])])
+    return words.filter(must=[_inside_box(words, _box_around(circle)), nearly])
+
+
+def _box_around(circle: Circle) -> Box:
+    """The box of a circle's places, a little wider; around the world where a pole is among them."""
+    angle = circle.radius_km / EARTH_RADIUS_KM + 1e-9
+    south, north = circle.lat - math.degrees(angle), circle.lat + math.degrees(angle)
+    if south <= -90.0 or north >= 90.0:
+        return Box(-180.0, max(south, -90.0), 180.0, min(north, 90.0))
+    widest = math.asin(min(1.0, math.sin(angle) / math.cos(math.radians(circle.lat))))
+    half = math.degrees(widest) + 1e-6
+    return Box(circle.lon - half, south, circle.lon + half, north)
 
 
 def _halves(piece: shapely.Polygon) -> list[shapely.Polygon]:

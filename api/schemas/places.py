@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import shapely
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from ...encoders.areas import Area, Box, Circle, Polygon
 from ...encoders.errors import InvalidFilter
@@ -12,6 +12,9 @@ from .base import Answer, Request
 
 Lon: TypeAlias = Annotated[float, Field(ge=-360.0, le=360.0, examples=[139.767])]
 Lat: TypeAlias = Annotated[float, Field(ge=-90.0, le=90.0, examples=[35.681])]
+ExactLon: TypeAlias = Annotated[Lon, Strict()]
+ExactLat: TypeAlias = Annotated[Lat, Strict()]
+"""In JSON, where a coordinate is a number: a text or ``true`` in its place is a mistake, and not 12 or 1."""
 
 MAX_VERTICES = 5_000
 MAX_TANGLED = 60
@@ -21,9 +24,9 @@ MAX_TANGLED = 60
 class Place(Request):
     """A point on the Earth."""
 
-    lon: Lon
+    lon: ExactLon
     """Degrees east."""
-    lat: Lat
+    lat: ExactLat
     """Degrees north."""
 
 
@@ -43,10 +46,10 @@ class BoxArea(Request):
     """From west eastward to east, and from south up to north; across the antimeridian where west > east."""
 
     kind: Literal["box"] = "box"
-    west: Lon
-    south: Lat
-    east: Lon
-    north: Lat
+    west: ExactLon
+    south: ExactLat
+    east: ExactLon
+    north: ExactLat
 
     def area(self) -> Area:
         """The area itself."""

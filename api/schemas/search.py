@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from .base import UUID, Answer, Request
-from .places import AnyArea, Lat, Lon, Place
+from .places import AnyArea, ExactLat, ExactLon, Place
 
 MAX_QUERIES = 8
 MAX_LOCATION_QUERIES = 2
@@ -96,8 +96,8 @@ class PreferNear(Request):
     The bonus is ``weight · 2^(−(d / half_km)²)`` at the distance d.
     """
 
-    lon: Lon
-    lat: Lat
+    lon: ExactLon
+    lat: ExactLat
     half_km: Annotated[float, Field(gt=0.0, le=20_020.0)] = 100.0
     """Distance at which half of the bonus is left, kilometers."""
     weight: Annotated[float, Field(gt=0.0, le=2.0)] = 0.1

@@ -1,19 +1,16 @@
 """Who asks: the key that a request shows, what it covers, and how often it may come."""
 
 import ipaddress
-import time
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from . import metrics
 from .keys import KeyRing, Scope
 from .pixels import BILL, Bill, PixelBudget
-from .refusals import KeyRequired, KeyTooNarrow, TooManyRequests
+from .rate import RequestRate
+from .refusals import KeyRequired, KeyTooNarrow
 from .service_settings import ServiceSettings
 
 _bearer = HTTPBearer(
@@ -31,8 +28,7 @@ class Doorkeeper:
     def __init__(self, settings: ServiceSettings) -> None:
         self._ring = KeyRing(settings.keys_path)
         self._is_local = settings.is_local
-        self._rate = RateLimitItemPerMinute(settings.rate_per_minute) if settings.rate_per_minute else None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._rate = RequestRate(settings.rate_per_minute)
         self._budget = PixelBudget(settings.megapixels_per_minute)
         self._largest = int(settings.max_pixels_mp * 1e6)
         self._takes_others = not set(settings.formats) <= {"JPEG", "PNG", "WEBP"}
@@ -68,13 +64,13 @@ class Doorkeeper:
         """
         key = self._ring.find(given) if given else None
         if key is None and self.needs_key:
-            self._count(counted_as(None, address))
+            self._rate.take(counted_as(None, address))
             metrics.REFUSED.labels("key").inc()
             what = "this key is not known" if given else "a key is needed"
             raise KeyRequired(
                 f"{what}; send the header Authorization: Bearer KEY with one of the operator's keys"
             )
-        self._count(counted_as(key.name if key else None, address))
+        self._rate.take(counted_as(key.name if key else None, address))
         if key is not None and not key.may(scope):
             metrics.REFUSED.labels("key").inc()
             raise KeyTooNarrow(f"the key {key.name!r} is for {key.scope}; this needs one for {scope}")
@@ -102,16 +98,6 @@ class Doorkeeper:
             TooManyRequests: then.
         """
         self.admit(None, address, "read")
-
-    def _count(self, caller: str) -> None:
-        if self._rate is None or self._limiter.hit(self._rate, caller):
-            return
-        metrics.REFUSED.labels("rate").inc()
-        free_at = self._limiter.get_window_stats(self._rate, caller).reset_time
-        seconds = max(1, round(free_at - time.time() + 0.5))
-        raise TooManyRequests(
-            f"more than {self._rate.amount} requests a minute; come again in {seconds} s", seconds
-        )
 
 
 def counted_as(key: str | None, address: str) -> str:

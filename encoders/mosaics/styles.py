@@ -66,12 +66,16 @@ def picture(ids: NDArray[np.uint8], style: str = "plain") -> Image.Image:
 
 
 def png_bytes(ids: NDArray[np.uint8], style: str = "plain") -> bytes:
-    """Class ids (H, W) as the bytes of a PNG with a palette."""
-    return png_of(picture(ids, style), transparency=NODATA, bits=(N_CLASSES - 1).bit_length())
+    """Class ids (H, W) as the bytes of a PNG with a palette, made for an answer: a tile takes 2 ms.
+
+    As small as it gets it would take twelve times as long, for 9 % of its bytes.
+    """
+    bits = (N_CLASSES - 1).bit_length()
+    return png_of(picture(ids, style), optimize=False, transparency=NODATA, bits=bits)
 
 
-def png_of(image: Image.Image, **how: Any) -> bytes:
-    """An image as the bytes of a PNG, as small as it gets."""
+def png_of(image: Image.Image, *, optimize: bool = True, **how: Any) -> bytes:
+    """An image as the bytes of a PNG, as small as it gets unless asked not to."""
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True, **how)
+    image.save(out, "PNG", optimize=optimize, **how)
     return out.getvalue()

@@ -124,6 +124,31 @@ def test_the_fingerprint_follows_weights_and_preprocessing(weight_files: dict[st
     assert len({first.id, other_scale.id, other_weights.id, other_layer.id}) == 4
 
 
+def test_bf16_tells_nearly_the_same_and_is_another_encoder(
+    weight_files: dict[str, Path], pictures: list[np.ndarray]
+) -> None:
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no instructions for bf16")
+    plain = load_encoder(CLIP, weights=weight_files[CLIP])
+    half = load_encoder(f"{CLIP}?precision=bf16", weights=weight_files[CLIP])
+    found, expected = embed_images(half, pictures), embed_images(plain, pictures)
+    assert found.dtype == np.float32
+    assert 0.999 < (found * expected).sum(axis=1).min() < 1.0 - 1e-7  # rounded, and no more than that
+    np.testing.assert_array_equal(half.embed_texts(["a church"]), plain.embed_texts(["a church"]))
+    assert half.fingerprint.id != plain.fingerprint.id
+    assert load_encoder(f"{CLIP}?precision=fp32", weights=weight_files[CLIP]).fingerprint.id == (
+        plain.fingerprint.id
+    )
+
+
+def test_a_processor_without_bf16_refuses_it(
+    weight_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(InvalidOption, match="no instructions for bf16"):
+        load_encoder(f"{CLIP}?precision=bf16", weights=weight_files[CLIP])
+
+
 def test_the_fingerprint_does_not_follow_the_name() -> None:
     fingerprint = load_encoder("demonstration").fingerprint
     assert dataclasses.replace(fingerprint, name="another").id == fingerprint.id
@@ -140,6 +165,8 @@ def test_a_timm_model_has_no_text_tower(weight_files: dict[str, Path]) -> None:
         ("nothing", UnknownEncoder, "demonstration"),
         ("open_clip:NoModel/x", UnknownEncoder, "no model 'NoModel'"),
         ("open_clip:RN50/nowhere", UnknownEncoder, "weights openai"),
+        ("open_clip:RN50/openai?precision=int8", InvalidOption, "int8 is not fp32 or bf16"),
+        ("demonstration?precision=bf16", UnknownEncoder, "no encoder 'demonstration"),
         ("timm:no_model", UnknownEncoder, "no model 'no_model'"),
         ("timm:resnet18", WeightsUnavailable, "--weights"),
         ("timm:resnet18?checkpoint_path=x.pth", InvalidOption, "checkpoint_path is not taken"),

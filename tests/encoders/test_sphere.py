@@ -240,6 +240,23 @@ def test_distances_broadcast(rng):
     assert table[2, 1] == great_circle_km(a[2], b[1])
 
 
+@pytest.mark.parametrize(
+    "shape_a, shape_b",
+    [((2,), (40_000, 2)), ((40_000, 2), (2,)), ((40_000, 1, 2), (2, 2)), ((200, 1, 2), (1, 201, 2)),
+     ((1, 30_000, 2), (3, 1, 2)), ((3, 30_000, 2), (30_000, 2))],
+)  # fmt: skip
+def test_many_distances_are_those_of_single_pairs(
+    shape_a: tuple[int, ...], shape_b: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    a = uniform_on_sphere(int(np.prod(shape_a[:-1])), rng).reshape(shape_a)
+    b = uniform_on_sphere(int(np.prod(shape_b[:-1])), rng).reshape(shape_b)
+    found = great_circle_km(a, b)
+    assert found.shape == np.broadcast_shapes(shape_a, shape_b)[:-1]
+    all_a, all_b = (np.broadcast_to(c, (*found.shape, 2)).reshape(-1, 2) for c in (a, b))
+    for row in rng.integers(0, found.size, 200):
+        assert found.reshape(-1)[row] == great_circle_km(all_a[row], all_b[row])
+
+
 # --- unit vectors
 
 

@@ -35,6 +35,22 @@ def test_neighbors_are_those_of_an_exact_scan(any_gallery: Gallery, rng: np.rand
     np.testing.assert_allclose([n.similarity for n in neighbors], np.sort(similarity)[::-1][:20], atol=1e-5)
 
 
+def test_many_embeddings_are_answered_as_one_by_one(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    embeddings, queries = unit_rows(rng, 150), unit_rows(rng, 70)
+    add_places(any_gallery, uniform_on_sphere(150, rng), embeddings)
+    for filter in (None, Filter(within=Circle(10.0, 20.0, 9000.0))):
+        found = any_gallery.nearest_many(queries, 12, filter=filter)
+        assert found == [any_gallery.nearest(query, 12, filter=filter) for query in queries]
+    best = np.argsort(-(queries @ embeddings.T), axis=1)[:, :3]
+    images = [[n.photo.image for n in one] for one in any_gallery.nearest_many(queries, 3, exact=True)]
+    assert images == [[f"photo-{i}" for i in row] for row in best]
+    assert any_gallery.nearest_many(np.empty((0, 8)), 3) == []
+    with pytest.raises(InvalidFilter, match="at least 1"):
+        any_gallery.nearest_many(queries, 0)
+    with pytest.raises(ValueError, match="embedding"):
+        any_gallery.nearest_many([E1, np.full(8, np.nan)], 3)
+
+
 def test_pages_follow_one_another(any_gallery: Gallery, rng: np.random.Generator) -> None:
     add_places(any_gallery, uniform_on_sphere(30, rng), unit_rows(rng, 30))
     whole = [n.photo.id for n in any_gallery.nearest(E1, 20)]
@@ -115,6 +131,28 @@ def test_a_photo_on_the_circle_is_inside(any_gallery: Gallery) -> None:
     radius_km = float(great_circle_km(center, rim).max())
     assert any_gallery.count(Filter(within=Circle(139.76, 35.67, radius_km))) == 12
     assert any_gallery.count(Filter(within=Circle(139.76, 35.67, radius_km - 0.1))) == 0
+
+
+def test_a_wide_circle_loses_no_place(any_gallery: Gallery, rng: np.random.Generator) -> None:
+    # The engine's index of places takes a corner of this circle for outside of it, 20 km and more within.
+    circle = Circle(111.31646946, 22.96360968, 3752.812368662778)
+    lonlat = np.array([136.17914961, -0.30567674]) + rng.uniform(-1.0, 1.0, (300, 2))
+    add_places(any_gallery, lonlat, unit_rows(rng, 300))
+    inside = {f"photo-{i}" for i in np.flatnonzero(circle.contains(lonlat))}
+    assert 100 < len(inside) < 300
+    assert any_gallery.count(Filter(within=circle)) == len(inside)
+    assert {
+        n.photo.image for n in any_gallery.nearest(unit_rows(rng, 1)[0], 300, filter=Filter(near=circle))
+    } == inside
+    assert any_gallery.count(Filter(exclude_within=circle)) == 300 - len(inside)
+
+
+@pytest.mark.parametrize("radius_km", [201.0, 1500.0, 4000.0, 9900.0, 10_100.0, 15_000.0, 19_900.0])
+def test_wide_circles_are_right_everywhere(world: tuple[Gallery, np.ndarray], radius_km: float) -> None:
+    gallery, lonlat = world
+    for center in ((0.0, 0.0), (179.9, 10.0), (-180.0, -45.0), (20.0, 89.0), (77.0, -90.0), (-60.0, 60.0)):
+        circle = Circle(*center, radius_km)
+        assert gallery.count(Filter(within=circle)) == np.count_nonzero(circle.contains(lonlat))
 
 
 def test_photos_without_a_place_are_found_as_such(any_gallery: Gallery) -> None:
@@ -246,6 +284,29 @@ def test_filtered_searches_are_exact_up_to_the_limit_and_never_come_short(
         found = gallery.nearest(E1, 10, filter=Filter(exclude_groups=frozenset({"few"})))
         assert asked == [True, False, True]
         assert len(found) == 10
+
+
+def test_of_many_answers_those_that_come_short_are_asked_for_again(
+    settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("placeprint.indexer.store.EXACT_UP_TO", 20)
+    vectors, asked = unit_rows(rng, 60), []
+    with Gallery.create("rule", fingerprint_of(8), settings=settings) as gallery:
+        gallery.add([record(str(i), v, group="few" if i < 20 else "many") for i, v in enumerate(vectors)])
+        real = gallery._index.store.query_many
+
+        def short(vectors, limit, condition, *, exact, **how):  # every second one, as a broken graph would
+            asked.append((len(vectors), exact))
+            found = real(vectors, limit, condition, exact=exact, **how)
+            return [one[: None if exact or i % 2 else 3] for i, one in enumerate(found)]
+
+        monkeypatch.setattr(gallery._index.store, "query_many", short)
+        gallery.nearest_many(vectors[:8], 10, filter=Filter(exclude_groups=frozenset({"many"})))
+        assert asked == [(8, True)]
+        filter = Filter(exclude_groups=frozenset({"few"}))
+        found = gallery.nearest_many(vectors[:8], 10, filter=filter)
+        assert asked[1:] == [(8, False), (4, True)]
+        assert found == [gallery.nearest(vector, 10, filter=filter, exact=True) for vector in vectors[:8]]
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from placeprint.encoders.errors import (
     PlaceprintError,
     UnknownGallery,
 )
+from placeprint.indexer import index as index_module
 from placeprint.indexer.edge_store import EdgeStore
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
@@ -281,10 +282,14 @@ def test_a_shard_is_on_the_disk_before_it_has_its_name_and_the_store_before_it_i
         monkeypatch.setattr(os, "fsync", fsync)
         monkeypatch.setattr(Path, "replace", replace)
         monkeypatch.setattr(gallery._index.store, "flush", flush)
+        monkeypatch.setattr(index_module, "COMMITS_A_NOTE", 2)
+        gallery.add([record("early", E1)])
+        assert events == ["sync 00000002.tmp", "rename 00000002.tmp 00000002.parquet", "sync ledger"]
+        events.clear()
         gallery.add([record("late", E1)])
         assert events == [
-            "sync 00000002.tmp",
-            "rename 00000002.tmp 00000002.parquet",
+            "sync 00000003.tmp",
+            "rename 00000003.tmp 00000003.parquet",
             "sync ledger",
             "flush the store",
             "sync applied.json.tmp",
@@ -390,3 +395,40 @@ def test_erasing_cut_off_in_the_middle_goes_on(
         monkeypatch.setattr(Ledger, "_write", real)
         assert gallery.ledger.erase(ids) == 1
         assert gallery.ledger.erase(ids) == 0
+
+
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
+    filled: np.ndarray, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory-mapped file with a hole that finds no room ends the process, without a word."""
+    usage = shutil.disk_usage(settings.home)
+    with Gallery.open("trips", settings=settings) as gallery:
+        before = len(gallery.ledger)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000_000))
+        row = Record(key="new", status="embedded", sha256="new", embedding=filled[0])
+        with pytest.raises(OSError, match="only 50 MB are free on its disk, and 268 MB are needed"):
+            gallery.add([row])
+        assert len(gallery.ledger) == before
+        monkeypatch.undo()
+        gallery.add([row])
+        assert len(gallery.ledger) == before + 1
+
+
+def test_what_was_not_noted_when_the_process_ended_is_given_to_the_store_again(
+    filled: np.ndarray, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open("trips", settings=settings) as gallery:
+        noted = gallery._index._live.n_applied
+        gallery.add([record("late", E1)])
+        assert gallery._index._live.n_applied == noted
+        monkeypatch.setattr(gallery._index, "_n_unnoted", 0)  # as if the end had come before the last note
+    touched: list[str] = []
+    real = EdgeStore.upsert
+    monkeypatch.setattr(
+        EdgeStore, "upsert", lambda self, ids, *rest: touched.extend(ids) or real(self, ids, *rest)
+    )
+    with Gallery.open("trips", settings=settings) as gallery:
+        assert touched == [record("late", E1).id] and len(gallery) == len(filled) + 1
+    touched.clear()
+    with Gallery.open("trips", settings=settings):
+        assert not touched

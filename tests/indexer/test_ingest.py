@@ -15,7 +15,7 @@ from ingest_fakes import contents, draw
 from PIL import Image
 
 from placeprint.encoders.image import embed_images
-from placeprint.indexer import ingest
+from placeprint.indexer import chunks, executors
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
@@ -48,7 +48,7 @@ def test_unchanged_files_are_not_even_read(
     folder: Path, gallery: Gallery, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(list_source(folder), gallery, encoder)
-    monkeypatch.setattr(ingest, "_decode", None)
+    monkeypatch.setattr(executors, "decode_item", None)
     report = index(list_source(folder), gallery, encoder)
     assert (report.n_unchanged, report.n_embedded, encoder.n_embedded) == (20, 0, 20)
 
@@ -207,8 +207,8 @@ def test_commits_and_batches_cut_anywhere_change_nothing(
     shutil.copy(folder / "03.png", folder / "zz.png")
     results = []
     for name, batch, commit in (("large", 32, 256), ("small", 3, 7), ("ones", 1, 1)):
-        monkeypatch.setattr(ingest, "BATCH", batch)
-        monkeypatch.setattr(ingest, "COMMIT", commit)
+        monkeypatch.setattr(chunks, "BATCH", batch)
+        monkeypatch.setattr(chunks, "COMMIT", commit)
         encoder = ColorEncoder()
         with Gallery.create(name, encoder.fingerprint, settings=settings) as gallery:
             report = index(list_source(folder), gallery, encoder)
@@ -220,7 +220,7 @@ def test_commits_and_batches_cut_anywhere_change_nothing(
 def test_a_full_disk_loses_nothing(
     folder: Path, gallery: Gallery, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "COMMIT", 8)
+    monkeypatch.setattr(chunks, "COMMIT", 8)
     real, calls = os.fsync, 0
 
     def failing(handle: int) -> None:

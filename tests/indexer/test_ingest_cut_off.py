@@ -16,7 +16,7 @@ from forked import Forked
 from ingest_fakes import contents, draw
 
 from placeprint.encoders.errors import DamagedLedger
-from placeprint.indexer import ingest
+from placeprint.indexer import chunks
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import Report, index
 from placeprint.indexer.interrupt import uninterrupted
@@ -36,7 +36,7 @@ def test_an_interruption_keeps_what_was_embedded(
                 raise KeyboardInterrupt
             return super().embed_pixels(pixels)
 
-    monkeypatch.setattr(ingest, "BATCH", 4)
+    monkeypatch.setattr(chunks, "BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
         index(list_source(folder), gallery, Impatient())
     assert len(gallery) == 12
@@ -87,7 +87,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits none
 sys.path.insert(0, sys.argv[3])
 from fakes import ColorEncoder
-from placeprint.indexer import ingest
+from placeprint.indexer import chunks, ingest
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.settings import Settings
 from placeprint.indexer.sources import list_source
@@ -101,7 +101,7 @@ class Slow(ColorEncoder):
                 time.sleep(0.1)
         return embeddings
 
-ingest.BATCH = 4
+chunks.BATCH = 4
 encoder = Slow()
 home = Settings(home=Path(sys.argv[1]))
 with Gallery.open_or_create("trips", encoder.fingerprint, settings=home) as gallery:
@@ -131,7 +131,7 @@ CASE = """
 import time
 from pathlib import Path
 from fakes import ColorEncoder
-from placeprint.indexer import ingest
+from placeprint.indexer import chunks, ingest
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.settings import Settings
 from placeprint.indexer.sources import list_source
@@ -141,7 +141,7 @@ class Slow(ColorEncoder):
         time.sleep(0.02)
         return super().embed_pixels(pixels)
 
-ingest.COMMIT, ingest.BATCH = 16, 8
+chunks.COMMIT, chunks.BATCH = 16, 8
 
 def case(home, photos):
     encoder = Slow()
@@ -188,13 +188,13 @@ def state_of(home: Path) -> tuple[object, ...]:
 def test_a_damaged_shard_moved_away_is_made_good_by_indexing_again(
     folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "COMMIT", 5)
+    monkeypatch.setattr(chunks, "COMMIT", 5)
     encoder = ColorEncoder()
     with Gallery.create("trips", encoder.fingerprint, settings=settings) as gallery:
         index(list_source(folder), gallery, encoder)
         before, shard = contents(gallery), gallery.ledger.path(2)
     shard.write_bytes(shard.read_bytes()[:-50])
-    with pytest.raises(DamagedLedger, match="Move it away"):
+    with pytest.raises(DamagedLedger, match="doctor --repair"):
         Gallery.open("trips", settings=settings, is_rebuilt=True)
     shard.rename(shard.with_suffix(".damaged"))
     with Gallery.open("trips", settings=settings, is_rebuilt=True) as gallery:
