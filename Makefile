@@ -8,7 +8,7 @@ WEIGHTS ?=
 GALLERY ?= demo
 PORT ?=
 
-.PHONY: install demo test lint types web web-test serve openapi audit bench lock wheel clean
+.PHONY: install demo test torture lint types web web-test serve openapi audit bench bench-table lock wheel clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,12 @@ demo: install
 
 test: install
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not server"
+
+# What must never go wrong, tried for a quarter of an hour; PLACEPRINT_TORTURE=full takes a night, and
+# ROWS=r01 tries one row. Figures go to bench/rows.
+torture: install
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/torture -m "slow or not slow" -p no:cacheprovider $(if $(ROWS),-k "$(ROWS)"); \
+	code=$$?; $(PYTHON) tests/torture_report.py; exit $$code
 
 lint: install types
 	@$(PYTHON) -m ruff check .
@@ -66,8 +72,14 @@ openapi: install
 audit: install
 	@.ci/audit
 
+# Every speed beside a peer, each script by itself: ROWS=P13,P17 measures some. Peers that are not among the
+# dependencies are in the extra `bench`; GEOCLIP is the site-packages folder of an environment with geoclip.
 bench: install
-	@for script in tests/benchmarks/bench_*.py tests/benchmarks/location.py; do echo "== $$script"; $(PYTHON) $$script --out bench || exit 1; done
+	@$(PYTHON) tests/benchmarks/scoreboard.py --run "$(or $(ROWS),all)" --out bench $(if $(GEOCLIP),--geoclip-path "$(GEOCLIP)") $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+# The table in README and tests/benchmarks/scoreboard.json, from what `bench` and `torture` left in bench/rows.
+bench-table: install
+	@$(PYTHON) tests/benchmarks/scoreboard.py --run none --out bench --readme
 
 lock:
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \

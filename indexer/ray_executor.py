@@ -150,7 +150,7 @@ def _got(ray: Any, result: Any, asked: list[Item]) -> list[Record]:
     except ray.exceptions.RayError as error:
         raise PlaceprintError(
             f"the {len(asked)} photos from {asked[0].key} to {asked[-1].key}: {RETRIES + 1} workers were "
-            f"lost over them ({type(error).__name__}). What was done before is kept. If a worker has too little "
+            f"lost over them ({type(error).__name__}). What was done is kept. If a worker has too little "
             "memory, give it more, or start fewer of them with --ray-actors; then type the same command again"
         ) from None
 
