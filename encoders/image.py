@@ -24,6 +24,7 @@ from . import demonstration
 from .errors import InvalidOption, NoTextTower, UnknownEncoder, WeightsUnavailable
 from .fingerprint import Fingerprint
 from .photo import ImageLike
+from .photo_dtype import photo_dtype
 from .preprocessing import Preprocessing
 from .weights import load_safetensors, open_clip_model
 
@@ -99,7 +100,7 @@ class OpenClipEncoder:
     ) -> None:
         import open_clip
 
-        dtype = _photo_dtype(name, precision)
+        dtype = photo_dtype(name, precision)
 
         if model not in open_clip.list_models():
             raise UnknownEncoder(f"open_clip has no model {model!r}; open_clip.list_models() names them")
@@ -286,23 +287,6 @@ def _timm_model(model: str, options: dict[str, Any]) -> Any:
         return timm.create_model(model, pretrained=False, num_classes=0, **options)
     except Exception as error:  # every model refuses what it does not know in its own way
         raise InvalidOption(f"timm:{model}: {options} is refused ({type(error).__name__}: {error})") from None
-
-
-def _photo_dtype(name: str, precision: str) -> torch.dtype:
-    """What photos are computed in.
-
-    Raises:
-        InvalidOption: see `OpenClipEncoder`.
-    """
-    if precision not in ("fp32", "bf16"):
-        raise InvalidOption(f"{name}: precision={precision} is not fp32 or bf16")
-    # Without such instructions bfloat16 takes up to 80 times as long as float32.
-    if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        raise InvalidOption(
-            f"{name}: this processor has no instructions for bf16; use the encoder without ?precision=bf16, "
-            "with an index of its own"
-        )
-    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def _number(name: str, text: str) -> float:

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # a script sees its own folder only
+
 from growth_data import PART, SELECTIVITIES, Questions, keep_photos, make_questions
 from growth_report import draw, show, write_rows
 from growth_stores import NAME, PEERS, Bare, Ours, Scan, fill, recall, settings_of, widened
