@@ -55,6 +55,7 @@ TITLES = {
     "R30": "Start",
     "R31": "What is installed",
     "R32": "Nothing hangs",
+    "R33": "The clock put back and forth",
 }
 
 

@@ -49,6 +49,7 @@ SCRIPTS = (
     Script("gpu_rows.py", ("P2", "P5", "P11"), 60.0),
     Script("bench_ingest.py", ("P3", "P4"), 420.0),
     Script("jpeg_speed.py", ("P6",), 120.0),
+    Script("resume.py", ("P7",), 900.0),
     Script("service_overhead.py", ("P12",), 300.0),
     Script("location_speed.py", ("P13", "P14"), 300.0),
     Script("geocell_speed.py", ("P15",), 300.0),
