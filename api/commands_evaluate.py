@@ -11,8 +11,8 @@ from .options import AsJson, GalleryName, WeightsFile, encoder_of, writable_targ
 
 if TYPE_CHECKING:  # they load the store, which `--help` must not
     from ..indexer.evaluation_report import Evaluation
+    from ..indexer.listing import Listing
     from ..indexer.protocols import Protocol
-    from ..indexer.sources import Listing
 
 
 def _list_protocols(is_asked: bool) -> None:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..encoders.errors import InvalidCoordinate, InvalidFilter
 from ..encoders.sphere import as_lonlat
+from .entry import Entry
 from .record import NO_PAYLOAD, Record
-from .state import Entry
 
 
 def admitted(record: Record, before: Entry | None, *, dimension: int) -> Record:

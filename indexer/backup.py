@@ -28,11 +28,12 @@ from ..encoders.errors import DamagedLedger, PlaceprintError, UnknownGallery, Un
 from ..encoders.fingerprint import Fingerprint
 from .archive import ArchiveWriter
 from .durable import sync_folder
+from .entry import Position
 from .gallery_files import FITTED, gallery_folder, gallery_names, read_config
 from .ledger import Ledger
 from .named_vectors import CARD, NAME, VECTORS, NamedVectors
 from .settings import Settings
-from .state import Position, State
+from .state import State
 
 KIND: Final = "placeprint gallery"
 FORMAT: Final = 1

@@ -6,10 +6,11 @@ from typing import Any
 
 from ..encoders.captioning.photos import PhotoSource
 from ..encoders.errors import TooFewPairs, UnreadableSource
+from .entry import Entry
 from .gallery import Gallery
+from .listing import Item
 from .photos import Photo
-from .sources import Item, list_source
-from .state import Entry
+from .sources import list_source
 
 ARCHIVED = "::"
 """Stands between an archive and its member in a key."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..encoders.decoding import DecodePool
 from ..encoders.errors import UnreadableImage
 from ..encoders.photo import PhotoFacts
+from .listing import Item
 from .record import Record, encode_payload
-from .sources import Item
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder

@@ -35,12 +35,12 @@ from .gallery import Gallery
 from .geolocate import RADII_KM, Location, locate
 from .held_out import HeldOut, held_out, held_out_from
 from .leakage import BURNED_IN, leakage_audit
+from .listing import Item
 from .locator import Locator
 from .queries import read_queries
 from .rows import geoscore as geoscore
 from .rows import named_answers, row_of
 from .rows import share_within as share_within
-from .sources import Item
 from .trial import Trial as Trial
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without

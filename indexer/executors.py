@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from ..encoders.decoding import DecodePool
 from . import chunks
 from .chunks import Chunk, IsKnown, decode_item
-from .record import Record
-from .sources import Item
+from .listing import Item
+from .record import Record, photo_id
 from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
@@ -31,8 +31,6 @@ class Executor(Protocol):
 
 def known_to(state: State, *, undelete: bool) -> IsKnown:
     """Asks a state, as it is at that moment, whether a photo needs no embedding."""
-    from .record import photo_id
-
     return lambda sha256: state.is_known(sha256) or (not undelete and photo_id(sha256) in state.deleted)
 
 

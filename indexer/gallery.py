@@ -270,7 +270,7 @@ class Gallery:
             return
         require_room(self.folder)
         with self._index.writing:
-            entries = self._index.state.entries
+            entries = self._index.state.entries_of([one.key for one in records])
             dimension = self.fingerprint.dimension
             self._index.append([admitted(one, entries.get(one.key), dimension=dimension) for one in records])
 

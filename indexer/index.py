@@ -20,6 +20,7 @@ import numpy as np
 from ..encoders.errors import PlaceprintError, ReadOnlyGallery
 from . import optimize
 from .edge_store import EdgeStore
+from .entry import Entry, Position
 from .generations import Generations
 from .kept_state import KeptState
 from .ledger import Ledger, iterate_rows
@@ -29,7 +30,7 @@ from .photos import payload_of
 from .record import Record
 from .server_options import ServerOptions
 from .server_store import ServerStore
-from .state import Entry, Position, State
+from .state import State
 from .storage import AUTOMATIC, Storage
 from .store import VECTOR, Kinds, StoreUnavailable, VectorKind, Vectors
 

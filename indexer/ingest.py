@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from .executors import Executor, LocalExecutor
 from .gallery import Gallery
 from .interrupt import uninterrupted
+from .listing import Item, Listing
 from .pending import Choice, pending
 from .record import Record
-from .sources import Item, Listing, missing_keys
+from .sources import missing_keys
 from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without

@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..encoders.errors import UnwritableFile
+from .entry import Followed, Position
 from .ledger import Ledger
 from .record import Record
-from .state import Followed, Position, State
+from .state import State
 
 FILE = "state.sqlite"
 BESIDE = ("", "-wal", "-shm")  # the files of one database

@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from ..encoders.errors import DamagedLedger
 from .checksums import Checksums
 from .durable import make_folder, sync_folder
+from .entry import Followed, Position
 from .record import Record, photo_id
-from .state import Followed, Position, State
+from .state import State
 
 FORMAT = 1
 SHARD = "[0-9]" * 8 + ".parquet"

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from .entry import Entry
 from .gallery import Gallery
 from .ledger import iterate_rows
 from .record import Record
-from .state import Entry
 from .switching import carry_vectors
 
 CHUNK = 1024

@@ -9,7 +9,7 @@ from ..encoders.csp_sampling import Pairs
 from ..encoders.errors import TooFewPairs
 from .caption_photos import sources_of_gallery
 from .gallery import Gallery
-from .sources import Item
+from .listing import Item
 
 
 def pairs_of(gallery: Gallery) -> tuple[Pairs, dict[str, Any]]:

@@ -16,9 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from .entry import Entry
+from .listing import Item
 from .record import SAID_NOTHING
-from .sources import Item
-from .state import MANY, Entry, State
+from .state import MANY, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ from ..encoders.photo import ImageLike
 from ..encoders.place_recognition.encoder import PlaceEncoder
 from ..encoders.place_recognition.local_features import HasBackbone, LocalFeatures
 from ..encoders.reranking import Score, match_scores
+from .listing import Item
 from .place_sets import PlaceSet
-from .sources import Item
 from .surface import Floats
 
 KEPT_BYTES = 1 << 30

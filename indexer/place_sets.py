@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ..encoders.errors import UnreadableSource, WrongPhotoSet
 from .benchmark_names import is_benchmark_name, read_names
 from .caption_photos import sources_of_gallery
+from .listing import Item
 from .photos import group_at
-from .sources import TABLES, Item, list_source
+from .sources import TABLES, list_source
 
 if TYPE_CHECKING:
     from .gallery import Gallery

@@ -17,8 +17,9 @@ import pandas as pd
 
 from ..encoders.errors import InvalidCoordinate, UnreadableSource, WrongPhotoSet
 from ..encoders.sphere import as_lonlat, looks_swapped
+from .listing import Item, Listing
 from .protocols import Protocol
-from .sources import IMAGE_COLUMNS, LAT_COLUMNS, LON_COLUMNS, Item, Listing, list_source
+from .sources import IMAGE_COLUMNS, LAT_COLUMNS, LON_COLUMNS, list_source
 
 TABLES = (".csv", ".tsv", ".parquet")
 

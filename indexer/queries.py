@@ -12,9 +12,9 @@ from ..encoders.errors import UnreadableImage, UnreadableSource
 from ..encoders.photo import open_photo
 from .gallery import Gallery
 from .jpeg_comments import place_in_comments
+from .listing import Item
 from .photos import group_at
 from .record import photo_id_of
-from .sources import Item
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder

@@ -20,8 +20,8 @@ from ..encoders.errors import FingerprintMismatch, InvalidOption, PlaceprintErro
 from ..encoders.fingerprint import Fingerprint
 from . import chunks
 from .chunks import Chunk, decode_item
+from .listing import Item
 from .record import Record
-from .sources import Item
 from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without

@@ -6,18 +6,17 @@ no more memory than a small one. Like the vector store it can be made again from
 
 import sqlite3
 import threading
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .record import SAID_NOTHING, Record, Status, photo_id
+from .entry import ENTRY, FAILED, LIVE, STATUSES, Entry, Followed, Position, entry_of
+from .record import SAID_NOTHING, Record, photo_id
+from .state_views import Deleted, Embeddings, Entries, Keys
 
 VERSION = 1
 PAGE = 4096  # rows read at a time where all are asked for
 MANY = 512  # keys asked for at a time
-STATUSES: tuple[Status, ...] = ("embedded", "seen", "failed", "deleted")
-LIVE = 2  # statuses below this one stand for a photo in the collection
-FAILED = STATUSES.index("failed")
 
 TABLES = """
 CREATE TABLE sources (n INTEGER PRIMARY KEY, path TEXT UNIQUE);
@@ -35,50 +34,6 @@ CREATE INDEX failures ON entries (key) WHERE status = 2;
 CREATE TABLE followed (number INTEGER, shards INTEGER, commit_id TEXT);
 INSERT INTO followed VALUES (0, 0, '');
 """
-ENTRY = """
-SELECT e.status, p.id, p.sha256, s.path, e.size_bytes, e.mtime_ns, e.said, e.shard, e.row, e.error, e.key, e.n
-FROM entries e JOIN photos p ON p.n = e.photo JOIN sources s ON s.n = e.source
-"""
-
-
-class Position(NamedTuple):
-    """Where a row stands."""
-
-    shard: int
-    row: int
-
-
-class Entry(NamedTuple):
-    """The present state of a key."""
-
-    status: Status
-    id: str
-    sha256: str
-    source: str
-    size_bytes: int
-    mtime_ns: int
-    said: str
-    position: Position
-    error: str | None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the key stands for a photo that is in the collection."""
-        return self.status in ("embedded", "seen")
-
-
-class Followed(NamedTuple):
-    """How much of its ledger a state has taken in.
-
-    Attributes:
-        number: of the last shard.
-        shards: how many up to there.
-        commit_id: of the last shard.
-    """
-
-    number: int
-    shards: int
-    commit_id: str
 
 
 class State:
@@ -107,10 +62,10 @@ class State:
         except sqlite3.Error:
             self._database.close()
             raise
-        self.entries: Mapping[str, Entry] = _Entries(self)
-        self.keys: Mapping[str, list[str]] = _Keys(self)
-        self.embedded_at: Mapping[str, Position] = _Embeddings(self)
-        self.deleted: Set[str] = _Deleted(self)
+        self.entries: Mapping[str, Entry] = Entries(self)
+        self.keys: Mapping[str, list[str]] = Keys(self)
+        self.embedded_at: Mapping[str, Position] = Embeddings(self)
+        self.deleted: Set[str] = Deleted(self)
 
     def _begin(self, *, is_temporary: bool) -> None:
         # What a power cut takes of a log is read from the ledger again; the rest stays consistent.
@@ -222,7 +177,7 @@ class State:
         for start in range(0, len(keys), MANY):
             some = keys[start : start + MANY]
             rows = self.ask(f"{ENTRY} WHERE e.key IN ({', '.join('?' * len(some))})", some)
-            found |= {row[10]: _entry(row) for row in rows}
+            found |= {row[10]: entry_of(row) for row in rows}
         return found
 
     def positions(self, photo: str) -> tuple[Position, Position] | None:
@@ -246,9 +201,7 @@ class State:
     @property
     def live(self) -> Iterator[str]:
         """Ids of all photos in the collection, in the order of their first row."""
-        is_live = f"EXISTS (SELECT 1 FROM entries e WHERE e.photo = p.n AND e.status < {LIVE})"
-        sql = f"SELECT p.id, p.n FROM photos p WHERE {is_live} AND p.n > ? ORDER BY p.n LIMIT ?"
-        return (row[0] for row in self.page_by_page(sql, 1))
+        return iter(self.keys)
 
     def known_sha256s(self, *, undelete: bool) -> Iterator[str]:
         """Hashes of the photos that have an embedding, and unless they are wanted again of the deleted."""
@@ -265,112 +218,3 @@ class State:
     def failures(self) -> list[tuple[str, str]]:
         """Keys that could not be embedded, in order, and why."""
         return self.ask(f"SELECT key, error FROM entries WHERE status = {FAILED} ORDER BY key")
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    _, id, sha256, source, size_bytes, mtime_ns, said, shard, number, error, *_ = row
-    status, position = STATUSES[row[0]], Position(shard, number)
-    return Entry(status, id, sha256, source, size_bytes, mtime_ns, said, position, error)
-
-
-class _Table:
-    """A part of a state that reads like a collection of Python's."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-
-class _Entries(_Table, Mapping[str, Entry]):
-    def __getitem__(self, key: str) -> Entry:
-        rows = self._state.ask(f"{ENTRY} WHERE e.key = ?", (key,))
-        if not rows:
-            raise KeyError(key)
-        return _entry(rows[0])
-
-    def __iter__(self) -> Iterator[str]:
-        return (row[10] for row in self.rows())
-
-    def __len__(self) -> int:
-        return int(self._state.ask("SELECT COUNT(*) FROM entries")[0][0])
-
-    def __contains__(self, key: object) -> bool:
-        return bool(self._state.ask("SELECT 1 FROM entries WHERE key = ?", (key,)))
-
-    def rows(self) -> Iterator[Any]:
-        """All rows, in the order in which the keys came up."""
-        return self._state.page_by_page(f"{ENTRY} WHERE e.n > ? ORDER BY e.n LIMIT ?", 11)
-
-    def items(self) -> ItemsView[str, Entry]:
-        return _Items(self)
-
-    def values(self) -> ValuesView[Entry]:
-        return _Values(self)
-
-
-class _Items(ItemsView[str, Entry]):
-    def __init__(self, entries: _Entries) -> None:
-        super().__init__(entries)
-        self._entries = entries
-
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        return ((row[10], _entry(row)) for row in self._entries.rows())
-
-
-class _Values(ValuesView[Entry]):
-    def __init__(self, entries: _Entries) -> None:
-        super().__init__(entries)
-        self._entries = entries
-
-    def __iter__(self) -> Iterator[Entry]:
-        return map(_entry, self._entries.rows())
-
-
-class _Keys(_Table, Mapping[str, list[str]]):
-    def __getitem__(self, photo: str) -> list[str]:
-        rows = self._state.ask(
-            "SELECT e.key FROM entries e JOIN photos p ON p.n = e.photo "
-            "WHERE p.id = ? AND e.status < ? ORDER BY e.since",
-            (photo, LIVE),
-        )
-        if not rows:
-            raise KeyError(photo)
-        return [row[0] for row in rows]
-
-    def __iter__(self) -> Iterator[str]:
-        return self._state.live
-
-    def __len__(self) -> int:
-        return int(
-            self._state.ask("SELECT COUNT(DISTINCT photo) FROM entries WHERE status < ?", (LIVE,))[0][0]
-        )
-
-
-class _Embeddings(_Table, Mapping[str, Position]):
-    def __getitem__(self, photo: str) -> Position:
-        rows = self._state.ask("SELECT shard, row FROM photos WHERE id = ? AND shard IS NOT NULL", (photo,))
-        if not rows:
-            raise KeyError(photo)
-        return Position(*rows[0])
-
-    def __iter__(self) -> Iterator[str]:
-        sql = "SELECT id, n FROM photos WHERE shard IS NOT NULL AND n > ? ORDER BY n LIMIT ?"
-        return (row[0] for row in self._state.page_by_page(sql, 1))
-
-    def __len__(self) -> int:
-        return int(self._state.ask("SELECT COUNT(shard) FROM photos")[0][0])
-
-
-class _Deleted(_Table, Set[str]):
-    def __contains__(self, photo: object) -> bool:
-        return bool(self._state.ask("SELECT 1 FROM photos WHERE id = ? AND is_deleted", (photo,)))
-
-    def __iter__(self) -> Iterator[str]:
-        sql = "SELECT id, n FROM photos WHERE is_deleted AND n > ? ORDER BY n LIMIT ?"
-        return (row[0] for row in self._state.page_by_page(sql, 1))
-
-    def __len__(self) -> int:
-        return int(self._state.ask("SELECT COUNT(*) FROM photos WHERE is_deleted")[0][0])
-
-    @classmethod
-    def _from_iterable(cls, it: Iterable[Any]) -> Any:  # what & and | of the two sets give
-        return set(it)

@@ -19,13 +19,13 @@ from ..encoders.decoding import DecodePool
 from ..encoders.errors import FingerprintMismatch, PlaceprintError, UnreadableImage
 from ..encoders.fingerprint import Fingerprint
 from .durable import sync_folder, write_atomically
+from .entry import Entry
 from .gallery import Gallery
 from .gallery_files import gallery_folder, gallery_names
 from .ledger import iterate_rows
 from .originals import read_original
 from .record import Record, photo_id
 from .settings import Settings
-from .state import Entry
 
 if TYPE_CHECKING:  # it loads torch
     from ..encoders.image import ImageEncoder

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placeprint.indexer.listing import Item
 from placeprint.indexer.place_sets import PlaceSet
-from placeprint.indexer.sources import Item
 
 
 def place_set(

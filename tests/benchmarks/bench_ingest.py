@@ -34,8 +34,9 @@ from turns import doubts_of, take_turns, verdict_of
 from placeprint.encoders.catalog import load_encoder
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
+from placeprint.indexer.listing import Item
 from placeprint.indexer.settings import Settings
-from placeprint.indexer.sources import Item, list_source
+from placeprint.indexer.sources import list_source
 
 MOBILENET = "timm:mobilenetv2_100?pad_type=same&mean=0.5&std=0.5&crop=1"
 LARGE_PX = (4032, 3024)

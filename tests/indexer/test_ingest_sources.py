@@ -12,7 +12,8 @@ from ingest_fakes import contents, draw
 from placeprint.encoders.errors import UnreadableSource
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
-from placeprint.indexer.sources import Listing, list_source
+from placeprint.indexer.listing import Listing
+from placeprint.indexer.sources import list_source
 
 # --- two sources, one file -------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from placeprint.encoders.errors import UnreadableSource
-from placeprint.indexer.sources import Item, list_source
+from placeprint.indexer.listing import Item
+from placeprint.indexer.sources import list_source
 
 COLORS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}
 ROWS = [

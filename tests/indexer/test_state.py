@@ -12,10 +12,11 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from placeprint.encoders.errors import UnwritableFile
+from placeprint.indexer.entry import Followed, Position
 from placeprint.indexer.kept_state import FILE, KeptState
 from placeprint.indexer.ledger import Ledger
 from placeprint.indexer.record import SAID_NOTHING, Record, photo_id
-from placeprint.indexer.state import Followed, Position, State
+from placeprint.indexer.state import State
 
 KEYS, BYTES = ["a", "b", "c", "d"], ["1", "2", "3"]
 
