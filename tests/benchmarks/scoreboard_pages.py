@@ -37,7 +37,8 @@ def readme_part(board: Mapping[str, Any]) -> str:
         *(_short_line(row) for row in board["rows"]),
         "", *_summary(board["rows"]), "",
     ]  # fmt: skip
-    slower = [_slower_line(row, one) for row in board["rows"] for one in row["figures"] if is_slower(one)]
+    speeds = [row for row in board["rows"] if row["row"].startswith("P")]  # others stand beside themselves
+    slower = [_slower_line(row, one) for row in speeds for one in row["figures"] if is_slower(one)]
     lines += ["Where a peer is faster:", "", *slower] if slower else ["No peer that was measured is faster."]
     return "\n".join(lines) + "\n"
 
