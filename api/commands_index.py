@@ -2,12 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .exits import FAILED, PARTLY_FAILED
 from .options import AsJson, EncoderName, GalleryName, WeightsFile, load_encoder_for
+
+if TYPE_CHECKING:  # they load torch, which `--help` must not
+    from ..encoders.image import ImageEncoder
+    from ..indexer.ray_executor import RayExecutor
 
 
 def index(
@@ -76,13 +80,7 @@ def index(
 
     on_ray = None
     if executor == "ray":
-        from ..encoders.catalog import load_encoder
-        from ..indexer.ray_executor import RayExecutor
-
-        load = partial(load_encoder, name, weights=None if weights is None else weights.resolve())
-        on_ray = RayExecutor(
-            load, loaded.fingerprint, address=ray_address, actors=ray_actors, decoders=workers or 1
-        )
+        on_ray = _ray_executor(loaded, name, weights, ray_address, actors=ray_actors, decoders=workers or 1)
     with Gallery.open_or_create(gallery, loaded.fingerprint, encoder=name, weights=weights) as opened:
         with console.indexing_progress(as_json=as_json) as progress:
             try:
@@ -108,6 +106,23 @@ def index(
         console.show_report(report, gallery, len(opened), failures, as_json=as_json)
     if report.is_partly_failed:
         raise typer.Exit(PARTLY_FAILED)
+
+
+def _ray_executor(
+    loaded: "ImageEncoder",
+    name: str,
+    weights: Path | None,
+    address: str,
+    *,
+    actors: int | None,
+    decoders: int,
+) -> "RayExecutor":
+    """A Ray cluster whose workers load the encoder as this process did."""
+    from ..encoders.catalog import load_encoder
+    from ..indexer.ray_executor import RayExecutor
+
+    load = partial(load_encoder, name, weights=None if weights is None else weights.resolve())
+    return RayExecutor(load, loaded.fingerprint, address=address, actors=actors, decoders=decoders)
 
 
 def _share(text: str) -> tuple[int, int]:
