@@ -56,9 +56,8 @@ class Checksums:
         if not self._is_read_only:
             with self._using, self._path.open("a", encoding="ascii") as file:
                 file.write(f"{sha256}  {name}\n")
-                if (
-                    sha256 == UNKNOWN
-                ):  # before the shard is replaced, or a power cut leaves the old line alone
+                # Before the shard is replaced, or a power cut would leave the old line alone.
+                if sha256 == UNKNOWN:
                     file.flush()
                     os.fsync(file.fileno())
         self._known[name] = sha256

@@ -7,8 +7,7 @@ from itertools import islice
 from .entry import Entry
 from .gallery import Gallery
 from .ledger import iterate_rows
-from .record import Record
-from .switching import carry_vectors
+from .record import Record, photo_id
 
 CHUNK = 1024
 
@@ -50,8 +49,23 @@ def merge(into: Gallery, source: Gallery, *, progress: Progress = lambda done, t
         into.add(list(_rows(into, source, some, merged)))
         done += len(some)
         progress(done, total)
-    carry_vectors(source, into)
+    _take_vectors(into, source)
     return merged
+
+
+def _take_vectors(into: Gallery, source: Gallery) -> None:
+    """Take what other encoders say of the photos; what is there already stays."""
+    for name, card in source.vectors.cards.items():
+        if name not in into.vectors.cards:
+            into.vectors.begin(card)
+        into.vectors.check(card.fingerprint, name)
+        marks = source.vectors.marks(name)
+        known = into.vectors.marks(name)
+        new = [sha256 for sha256 in marks if sha256 not in known]
+        for start in range(0, len(new), CHUNK):
+            some = new[start : start + CHUNK]
+            embeddings = source.embeddings([photo_id(one) for one in some], using=name)
+            into.vectors.add(name, some, embeddings, said=[marks[one] for one in some])
 
 
 def _rows(into: Gallery, source: Gallery, entries: dict[str, Entry], merged: Merged) -> Iterator[Record]:

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fakes import ColorEncoder
+from fakes import ColorEncoder, fingerprint_of
 from ingest_fakes import contents, draw
 
 from placeprint.encoders.errors import FingerprintMismatch
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.ingest import index
 from placeprint.indexer.merging import merge
+from placeprint.indexer.named_vectors import VectorCard
 from placeprint.indexer.settings import Settings
 from placeprint.indexer.sources import list_source
 
@@ -81,3 +83,25 @@ def test_another_encoder_is_refused(photos: Path, settings: Settings) -> None:
         pytest.raises(FingerprintMismatch),
     ):
         merge(one, other)
+
+
+def test_what_other_encoders_say_comes_along_and_nothing_is_taken_away(
+    photos: Path, settings: Settings
+) -> None:
+    encoder = ColorEncoder()
+    card = VectorCard(name="map", fingerprint=fingerprint_of(3), encoder="made-up")
+    for number in (1, 2):
+        with Gallery.create(f"part-{number}", encoder.fingerprint, settings=settings) as part:
+            index(list_source(photos).part(number, 2), part, encoder)
+            part.vectors.begin(card)
+            sha256s = [entry.sha256 for entry in part.state.entries.values() if entry.status == "embedded"]
+            part.vectors.add(
+                "map", sha256s, np.eye(3)[np.arange(len(sha256s)) % 3], said=["m"] * len(sha256s)
+            )
+    with Gallery.create("together", encoder.fingerprint, settings=settings) as together:
+        for number in (1, 2):
+            with Gallery.open(f"part-{number}", settings=settings) as part:
+                merge(together, part)
+                part_marks = part.vectors.marks("map")
+        assert len(together.vectors.marks("map")) == len(together) > len(part_marks) > 0
+        assert together.vectors.lacking("map") == []
