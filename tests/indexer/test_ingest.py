@@ -246,3 +246,11 @@ def test_a_photo_without_a_place_is_found_as_such(
 ) -> None:
     index(list_source(folder), gallery, encoder)
     assert gallery.count(Filter(is_placed=False)) == 20
+
+
+def test_every_batch_has_the_same_shape(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    shapes = []
+    embed = encoder.embed_pixels
+    encoder.embed_pixels = lambda pixels: shapes.append(pixels.shape) or embed(pixels)  # type: ignore
+    index(list_source(folder), gallery, encoder)
+    assert shapes == [(chunks.BATCH, 16, 16, 3)] * 2

@@ -227,3 +227,11 @@ def test_what_is_left_over_is_remade_with_the_rest(ledger: Ledger, tmp_path: Pat
     assert kept.state.entries["a"].status == "deleted" and old.entries["a"].status == "embedded"
     old.close()
     kept.close()
+
+
+def test_a_shard_that_opening_took_in_is_not_counted_twice(ledger: Ledger, tmp_path: Path) -> None:
+    kept = KeptState(ledger, tmp_path)
+    number = ledger.append([row("d")])
+    kept.follow(number, [row("d")])  # opens the state, which finds the shard there already
+    assert kept.state.followed.shards == 3
+    kept.close()
