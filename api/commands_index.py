@@ -2,16 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .exits import FAILED, PARTLY_FAILED
 from .options import AsJson, EncoderName, GalleryName, WeightsFile, load_encoder_for
-
-if TYPE_CHECKING:  # they load torch, which `--help` must not
-    from ..encoders.image import ImageEncoder
-    from ..indexer.ray_executor import RayExecutor
 
 
 def index(
@@ -35,6 +31,12 @@ def index(
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding processes; all cores by default.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the encoder computes: cpu, cuda or cuda:1; by default a GPU if there is one."
+        ),
     ] = None,
     shard: Annotated[
         str | None,
@@ -62,6 +64,7 @@ def index(
     from ..encoders.errors import NothingToLocateWith
     from ..indexer import ingest
     from ..indexer.locator import Locator
+    from ..indexer.settings import Settings
     from ..indexer.sources import list_source
     from . import console
 
@@ -75,12 +78,21 @@ def index(
         items = items.part(*_share(shard))
     for note in items.notes:
         console.warn(note, as_json=as_json)
-    loaded, name, weights = load_encoder_for(gallery, encoder, weights)
+    device = device or Settings().device
+    # Before Ray's workers it is loaded for its fingerprint alone.
+    here = device if executor == "local" else "cpu"
+    loaded, name, weights = load_encoder_for(gallery, encoder, weights, device=here)
     from ..indexer.gallery import Gallery
 
     on_ray = None
     if executor == "ray":
-        on_ray = _ray_executor(loaded, name, weights, ray_address, actors=ray_actors, decoders=workers or 1)
+        from ..encoders.catalog import load_encoder
+        from ..indexer.ray_executor import RayExecutor
+
+        load = partial(load_encoder, name, weights=weights and weights.resolve(), device=device)
+        on_ray = RayExecutor(
+            load, loaded.fingerprint, address=ray_address, actors=ray_actors, decoders=workers or 1
+        )
     with Gallery.open_or_create(gallery, loaded.fingerprint, encoder=name, weights=weights) as opened:
         with console.indexing_progress(as_json=as_json) as progress:
             try:
@@ -106,23 +118,6 @@ def index(
         console.show_report(report, gallery, len(opened), failures, as_json=as_json)
     if report.is_partly_failed:
         raise typer.Exit(PARTLY_FAILED)
-
-
-def _ray_executor(
-    loaded: "ImageEncoder",
-    name: str,
-    weights: Path | None,
-    address: str,
-    *,
-    actors: int | None,
-    decoders: int,
-) -> "RayExecutor":
-    """A Ray cluster whose workers load the encoder as this process did."""
-    from ..encoders.catalog import load_encoder
-    from ..indexer.ray_executor import RayExecutor
-
-    load = partial(load_encoder, name, weights=None if weights is None else weights.resolve())
-    return RayExecutor(load, loaded.fingerprint, address=address, actors=actors, decoders=decoders)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Lines of JSON instead of t
 
 
 def load_encoder_for(
-    gallery: str, name: str | None, weights: Path | None
+    gallery: str, name: str | None, weights: Path | None, *, device: str = "cpu"
 ) -> tuple["ImageEncoder", str, Path | None]:
     """The encoder asked for; without a word the gallery's own, and for a new gallery the default.
 
@@ -36,12 +36,12 @@ def load_encoder_for(
     config = gallery_config(gallery)
     if config is None or name not in (None, config["encoder"]):
         name = name or DEFAULT
-        return load_encoder(name, weights=weights), name, weights
+        return load_encoder(name, weights=weights, device=device), name, weights
     name = str(config["encoder"])
     if weights is None and config["weights"] is not None:
         weights = Path(config["weights"])
         _require_weights(weights, gallery)
-    return load_encoder(name, weights=weights), name, weights
+    return load_encoder(name, weights=weights, device=device), name, weights
 
 
 def encoder_of(gallery: "Gallery", weights: Path | None = None) -> "ImageEncoder":

@@ -95,7 +95,9 @@ CARDS = {
 }
 
 
-def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "ImageEncoder":
+def load_encoder(
+    name: str = DEFAULT, *, weights: str | Path | None = None, device: str = "cpu"
+) -> "ImageEncoder":
     """Load an encoder by its card's name or by its backend's name for it.
 
     Args:
@@ -104,30 +106,36 @@ def load_encoder(name: str = DEFAULT, *, weights: str | Path | None = None) -> "
             ``place:FILE.safetensors``, what `train place-recognition` leaves (`weights` are those of its
             backbone). A model of open_clip may end in ``?precision=bf16`` (`image.OpenClipEncoder`).
         weights: a local safetensors file to take instead of the network's.
+        device: where it computes: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a GPU where there is one.
+            The demonstration encoder is too small for a GPU, and stays on the processor.
 
     Raises:
+        InvalidOption: no such device here, or an option that the model does not take.
         UnknownEncoder: no card of that name, no such model.
         WeightsUnavailable: no network and no local file, or a file that does not fit the model.
         FingerprintMismatch: a place encoder was made with other weights of its backbone.
     """
     from . import image  # loads torch, which listing the catalog must not
+    from .device import compute_device
 
     path = None if weights is None else Path(weights)
     backend, _, model = name.partition(":")
     plain, _, options = name.partition("?precision=")
+    how = {"precision": options or "fp32", "device": device}
     if (card := CARDS.get(plain)) and (plain == name or card.backend == "open_clip"):
         if card.backend == "demonstration":
+            compute_device(device)  # one that is not there is told here as well
             return image.DemonstrationEncoder(card.name, path)
-        return image.OpenClipEncoder(name, card.model, card.pretrained, path, precision=options or "fp32")
+        return image.OpenClipEncoder(name, card.model, card.pretrained, path, **how)
     if backend == "open_clip" and model:
         model, _, pretrained = plain.removeprefix("open_clip:").partition("/")
-        return image.OpenClipEncoder(name, model, pretrained, path, precision=options or "fp32")
+        return image.OpenClipEncoder(name, model, pretrained, path, **how)
     if backend == "timm" and model:
-        return image.TimmEncoder(name, model, path)
+        return image.TimmEncoder(name, model, path, device=device)
     if backend == "place" and model:
         from .place_recognition.encoder import PlaceEncoder  # it loads its backbone from here
 
-        return PlaceEncoder.load(model, weights=path, name=name)
+        return PlaceEncoder.load(model, weights=path, name=name, device=device)
     if backend == "map" and model:
         raise UnknownEncoder(
             f"{name} embeds places of a map, and neither photos nor texts; a gallery of places is asked "

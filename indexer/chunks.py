@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # it loads torch, which an encoder may do without
     from ..encoders.image import ImageEncoder
 
 BATCH = 16  # on a CPU the fastest for small networks, and large ones lose little
+GPU_BATCH = 256  # a GPU is not busy with less
 COMMIT = 256  # photos; at most so many are embedded again after a kill
 
 IsKnown = Callable[[str], bool]  # whether the bytes of a hash need no embedding
@@ -54,6 +55,12 @@ def decode_item(pool: DecodePool, item: Item) -> Decoded:
         return Decoded(item, sha256, None, None, str(error))
 
 
+def batch_of(encoder: "ImageEncoder") -> int:
+    """How many photos an encoder embeds at once; fewer are filled up to as many."""
+    device = getattr(encoder, "device", None)  # those that know the processor alone need not name it
+    return BATCH if device is None or device.type == "cpu" else GPU_BATCH
+
+
 class Chunk:
     """Rows of the ledger in the making, in the order in which photos are taken.
 
@@ -64,6 +71,7 @@ class Chunk:
 
     def __init__(self, encoder: "ImageEncoder", is_known: IsKnown) -> None:
         self._encoder = encoder
+        self._batch = batch_of(encoder)
         self._is_known = is_known
         self._waiting: list[Decoded] = []
         self._new: dict[str, NDArray[np.uint8]] = {}  # of those that wait, by hash
@@ -78,7 +86,7 @@ class Chunk:
         if photo.pixels is not None and photo.sha256 not in self._done and not self._is_known(photo.sha256):
             self._new.setdefault(photo.sha256, photo.pixels)
         self._waiting.append(photo._replace(pixels=None))
-        if len(self._new) == BATCH:
+        if len(self._new) == self._batch:
             self._embed()
 
     def finished(self) -> list[Record]:
@@ -102,7 +110,7 @@ class Chunk:
         if not self._new:
             return {}
         pixels = np.stack(list(self._new.values()))
-        filling = np.repeat(pixels[-1:], BATCH - len(pixels), axis=0)
+        filling = np.repeat(pixels[-1:], self._batch - len(pixels), axis=0)
         embeddings = self._encoder.embed_pixels(np.concatenate([pixels, filling]))
         return dict(zip(self._new, embeddings, strict=False))
 

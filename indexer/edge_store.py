@@ -1,6 +1,6 @@
 """Qdrant Edge: the engine of the server, in this process, over one folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,10 @@ class EdgeStore:
         """Exact number of points that match."""
         return int(self._shard.count(edge.CountRequest(exact=True, filter=condition)))
 
+    def estimate(self, condition: Any) -> int:
+        """About how many: for circles of 10 % of all photos 0.3 to 5 times as many, in 2 % of the time."""
+        return int(self._shard.count(edge.CountRequest(exact=False, filter=condition)))
+
     def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
         """Numbers of points by value."""
         # "Not exact" counts by the index of the field, which in one shard gives the same numbers, 60 times
@@ -135,8 +139,14 @@ class EdgeStore:
         return [Found(str(p.id), 0.0, p.payload or {}, own_vector(p.vector)) for p in found]
 
     def create_index(self, key: str, kind: str) -> None:
-        """Index a payload field."""
-        schema = getattr(edge.PayloadSchemaType, kind.capitalize())
+        """Index a payload field.
+
+        Texts and times are read from mapped files: of 1.2 kB that a photo takes of the memory, vectors of
+        512 bytes among them, that leaves 0.9, at the same speed. Circles would take 1.5 times as long so.
+        """
+        params, memory = _INDEXES[kind]
+        # Links in the graph for each field's values made building longer, and no search better (ACORN).
+        schema = params(enable_hnsw=False, memory=memory)
         self._shard.update(edge.UpdateOperation.create_field_index(key, schema))
 
     def optimize(self) -> None:
@@ -150,6 +160,16 @@ class EdgeStore:
     def close(self) -> None:
         """Let go of the folder."""
         self._shard.close()
+
+
+_INDEXES: Mapping[str, tuple[Any, edge.Memory | None]] = {
+    "keyword": (edge.KeywordIndexParams, edge.Memory.Cached),
+    "datetime": (edge.DatetimeIndexParams, edge.Memory.Cached),
+    "integer": (edge.IntegerIndexParams, None),
+    "float": (edge.FloatIndexParams, None),
+    "bool": (edge.BoolIndexParams, None),
+    "geo": (edge.GeoIndexParams, None),
+}
 
 
 class _EdgeWords:
@@ -238,4 +258,5 @@ def _edge_config(kinds: Kinds, storage: Storage) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors={name: params(name, kind) for name, kind in kinds.items()},
         hnsw_config=edge.HnswIndexConfig(**HNSW, memory=graph),
+        id_tracker_memory=edge.Memory.Cached,
     )

@@ -10,33 +10,28 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..encoders.errors import PlaceprintError, ReadOnlyGallery
 from . import optimize
 from .edge_store import EdgeStore
 from .entry import Entry, Position
+from .filling import Filling
 from .generations import Generations
 from .kept_state import KeptState
-from .ledger import Ledger, iterate_rows
+from .ledger import Ledger
 from .named_vectors import NamedVectors
 from .noted_store import NotedStore
-from .photos import payload_of
 from .record import Record
 from .server_options import ServerOptions
 from .server_store import ServerStore
 from .state import State
 from .storage import AUTOMATIC, Storage
-from .store import VECTOR, Kinds, StoreUnavailable, VectorKind, Vectors
+from .store import VECTOR, Kinds, StoreUnavailable, VectorKind
 
-CHUNK = 1024
 COMMITS_A_NOTE = 16
-NOTED_EVERY = 65_536  # photos taken in
 
 
 class Index:
@@ -74,6 +69,7 @@ class Index:
         self._server = server
         self.storage = storage
         self._kept = KeptState(ledger, folder, is_fresh=is_fresh, is_read_only=is_read_only)
+        self._filling = Filling(ledger, named, self._kept)
         self.writing = threading.RLock()
         self._n_unnoted = 0  # commits that the store has taken in since that was noted
         self._exchanging = threading.Lock()  # one generation is made at a time
@@ -113,10 +109,10 @@ class Index:
             )
         if is_anew:
             self._start_anew()
-        self._catch_up(self._live)
+        self._filling.catch_up(self._live)
         if is_behind and self.store.count(None) != self.state.n_shown:  # the store was changed by others
             self._start_anew()
-            self._catch_up(self._live)
+            self._filling.catch_up(self._live)
 
     @property
     def _kinds(self) -> Kinds:
@@ -138,7 +134,7 @@ class Index:
             number = self._ledger.append(records)
             rows = {Position(number, row): record for row, record in enumerate(records)}
             self._kept.follow(number, records)
-            self._apply(self._live, (id for record in records for id in record.touched), rows)
+            self._filling.apply(self._live, (id for record in records for id in record.touched), rows)
             self._note_now_and_then()
 
     def delete(self, ids: Collection[str]) -> int:
@@ -159,7 +155,7 @@ class Index:
         with self.writing:
             number = self._named.ledgers[name].append(records)
             self._named.kept_state(name).follow(number, records)
-            self._set_named(self._live, name, [record.id for record in records])
+            self._filling.set_named(self._live, name, [record.id for record in records])
             self._note_now_and_then()
 
     def _note_now_and_then(self) -> None:
@@ -198,7 +194,7 @@ class Index:
             number, fresh = self._generations.following()
             self._make_store(fresh)
             following = self._opened(fresh)
-            self._catch_up(following)
+            self._filling.catch_up(following)
             self._exchange(following, number)
             return not self._generations.path(number - 1).exists()
 
@@ -234,7 +230,7 @@ class Index:
     def _exchange(self, following: NotedStore, number: int) -> None:
         """Let a generation take in what it misses, and put it in the place of the one before."""
         with self.writing:
-            self._catch_up(following)
+            self._filling.catch_up(following)
             self._generations.use(number)
             # Not closed: a search that began on the old store in another thread may still be in it.
             self._live = following
@@ -264,10 +260,10 @@ class Index:
         successor = store.successor(self._kinds)
         following = NotedStore(successor, note)
         following.note_nothing(self._named)
-        self._catch_up(following)
+        self._filling.catch_up(following)
         successor.link()
         with self.writing:
-            self._catch_up(following)
+            self._filling.catch_up(following)
             n_there, n_wanted = successor.count(None), self.state.n_shown
             if n_there != n_wanted:
                 raise StoreUnavailable(
@@ -307,97 +303,6 @@ class Index:
         NotedStore(store, making / "applied.json").note_nothing(self._named)
         store.close()
         making.rename(folder)
-
-    def _catch_up(self, live: NotedStore) -> None:
-        """Give a store the shards that it misses, and those of named vectors.
-
-        Shards that others append meanwhile are not noted: the next call takes them in.
-        """
-        lasts = self._named.lasts  # first, so that the photos of these vectors are among the missing
-        missing = [number for number in self._ledger.numbers() if number > live.n_applied]
-        behind = [name for name, last in lasts.items() if live.n_applied_of(name) < last]
-        touched: set[str] = set()
-        n_due = 0
-        for number, ids in self._touched_in(missing):
-            self._apply(live, [id for id in ids if id not in touched], {})  # with all their vectors
-            touched.update(ids)
-            n_due += len(ids)
-            if n_due >= NOTED_EVERY:  # whoever is cut off goes on from here
-                n_due = 0
-                so_far = {name: live.n_applied_of(name) for name in lasts}
-                live.note_applied(self._ledger, number, self._named, so_far)
-        for name in behind:
-            ledger, done = self._named.ledgers[name], live.n_applied_of(name)
-            numbers = [number for number in ledger.numbers() if done < number <= lasts[name]]
-            changed = (row.id for number in numbers for row in ledger.outcomes(number))
-            self._set_named(live, name, [id for id in changed if id not in touched])
-        if missing or behind:
-            live.note_applied(self._ledger, max([live.n_applied, *missing]), self._named, lasts)
-
-    def _touched_in(self, numbers: list[int]) -> Iterator[tuple[int, list[str]]]:
-        """Ids that shards touch, in their order, of so many shards together as make a chunk.
-
-        Each shard is then read once, and no more of them lie in memory than that.
-
-        Yields:
-            The number of the last of these shards, and the ids.
-        """
-        ids: dict[str, None] = {}
-        for number in numbers:
-            ids.update(dict.fromkeys(id for row in self._ledger.outcomes(number) for id in row.touched))
-            if len(ids) >= CHUNK or number == numbers[-1]:
-                yield number, list(ids)
-                ids = {}
-
-    def _set_named(self, live: NotedStore, name: str, ids: list[str]) -> None:
-        """Give the photos among some that the store has their vectors of one name."""
-        shown = [id for id in dict.fromkeys(ids) if self.state.positions(id) is not None]
-        for start in range(0, len(shown), CHUNK):
-            some = shown[start : start + CHUNK]
-            found = self._named_of(name, some)
-            if found:
-                live.store.set_vectors(name, list(found), np.array(list(found.values()), np.float32))
-            if gone := [id for id in some if id not in found]:
-                live.store.delete_vectors(name, gone)
-
-    def _named_of(self, name: str, ids: Iterable[str]) -> dict[str, Vectors]:
-        """Vectors of one name of those photos that have one."""
-        state = self._named.state(name)
-        places = {id: state.embedded_at[id] for id in ids if state.keys.get(id)}
-        rows = iterate_rows(self._named.ledgers[name], places.values())
-        found = {id: rows[place].embedding for id, place in places.items()}
-        return {id: one for id, one in found.items() if one is not None}  # None: erased
-
-    def _apply(self, live: NotedStore, touched: Iterable[str], rows: dict[Position, Record]) -> None:
-        """Bring photos in a store to what the ledger says of them.
-
-        Args:
-            live: the store.
-            touched: ids; those of photos that no key shows any more are taken out of the store.
-            rows: rows of the ledger that are at hand already.
-        """
-        places = {id: self.state.positions(id) for id in dict.fromkeys(touched)}
-        shown = {id: place for id, place in places.items() if place is not None}
-        needed = {position for place in shown.values() for position in place}
-        known = rows | iterate_rows(self._ledger, needed - rows.keys())
-        # Erased between the two looks: no embedding any more, and no photo.
-        shown = {id: place for id, place in shown.items() if known[place[1]].embedding is not None}
-        vectors: dict[str, dict[str, Any]] = {
-            id: {VECTOR: known[embedded].embedding} for id, (_, embedded) in shown.items()
-        }
-        for name in self._named.cards:
-            for id, vector in self._named_of(name, shown).items():
-                vectors[id][name] = vector
-        for ids in _in_chunks(list(shown)):
-            payloads = [payload_of(known[shown[id][0]]) for id in ids]
-            live.index_fields(payloads)
-            live.store.upsert(ids, [vectors[id] for id in ids], payloads)
-        for ids in _in_chunks([id for id in places if id not in shown]):
-            live.store.delete(ids)
-
-
-def _in_chunks(ids: list[str]) -> Iterator[list[str]]:
-    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
 def _deleted(key: str, entry: Entry) -> Record:

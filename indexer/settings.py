@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     qdrant_index_wait_s: float = Field(default=3600.0, ge=0.0)
     """How long a renewed collection may take to build its index before it takes over without."""
 
+    device: str = "auto"
+    """Where image encoders compute in `index` and in the service: cpu, cuda, cuda:1; by itself on a GPU."""
+
     lock_timeout_s: float = 10.0
     """How long to wait for another process that holds a gallery."""
 

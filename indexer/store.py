@@ -112,6 +112,9 @@ class Store(Protocol):
     def count(self, condition: Any) -> int:
         """Exact number of points that match."""
 
+    def estimate(self, condition: Any) -> int:
+        """About how many match, where that is told much quicker than `count`; it may be far off."""
+
     def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
         """Numbers of points by the value of an indexed field, most frequent first."""
 
@@ -143,10 +146,9 @@ def find_nearest(
     A filter that leaves up to `EXACT_UP_TO` points is searched exactly; beyond that, an approximate
     answer that comes out short is asked for again exactly.
     """
-    matches = None if condition is None else store.count(condition)
-    exact = exact or (matches is not None and matches <= EXACT_UP_TO)
+    matches, exact = _matches(store, condition, exact=exact)
     found = store.query(vector, k, condition, exact=exact, offset=offset, using=using)
-    if matches is not None and len(found) < min(k, matches - offset) and not exact:
+    if matches is not None and len(found) < min(k, matches - offset):
         found = store.query(vector, k, condition, exact=True, offset=offset, using=using)
     return found
 
@@ -155,13 +157,12 @@ def find_nearest_many(
     store: Store, vectors: Vectors, k: int, condition: Any, *, exact: bool = False, using: str = VECTOR
 ) -> list[list[Found]]:
     """What `find_nearest` finds for each of some vectors, (n, D); matches are counted once for all."""
-    matches = None if condition is None else store.count(condition)
-    exact = exact or (matches is not None and matches <= EXACT_UP_TO)
+    matches, exact = _matches(store, condition, exact=exact)
     found: list[list[Found]] = []
     for start in range(0, len(vectors), ASKED_AT_ONCE):
         some = vectors[start : start + ASKED_AT_ONCE]
         found += store.query_many(some, k, condition, exact=exact, using=using)
-    if matches is None or exact:
+    if matches is None:
         return found
     short = [i for i, hits in enumerate(found) if len(hits) < min(k, matches)]
     if short:
@@ -169,6 +170,23 @@ def find_nearest_many(
         for i, hits in zip(short, again, strict=True):
             found[i] = hits
     return found
+
+
+def _matches(store: Store, condition: Any, *, exact: bool) -> tuple[int | None, bool]:
+    """How many points an approximate search would choose among, and whether to search exactly instead.
+
+    To count what a wide circle holds takes as long as to search it. So where the store guesses that few
+    match they are searched without counting: the answer is right however wrong the guess.
+
+    Returns:
+        None without a filter, and where the search is exact.
+    """
+    if condition is None or exact:
+        return None, exact
+    if store.estimate(condition) <= EXACT_UP_TO:
+        return None, True
+    matches = store.count(condition)
+    return (None, True) if matches <= EXACT_UP_TO else (matches, False)
 
 
 def page_by_page(

@@ -84,7 +84,7 @@ class Service(Threads):
         self.audit = AuditLog(settings.audit_path)
         self.urls = UrlFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6))
         self.worker = ModelWorker(max_waiting=settings.max_waiting)
-        self.models = Models(self.worker, _loader(encoders or {}))
+        self.models = Models(self.worker, _loader(encoders or {}, settings.device))
         self.galleries: dict[str, ServedGallery] = {}
         self.regions: dict[str, ServedRegions] = {}
         self.n_unavailable = 0
@@ -385,8 +385,10 @@ class Service(Threads):
             return
 
 
-def _loader(encoders: Mapping[str, ImageEncoder]) -> LoadEncoder:
+def _loader(encoders: Mapping[str, ImageEncoder], device: str) -> LoadEncoder:
     def load(name: str, *, weights: Any = None) -> ImageEncoder:
-        return encoders[name] if name in encoders else load_encoder(name, weights=weights)
+        if name in encoders:
+            return encoders[name]
+        return load_encoder(name, weights=weights, device=device)
 
     return load

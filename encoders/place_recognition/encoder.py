@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..catalog import load_encoder
+from ..device import compute_device
 from ..errors import FingerprintMismatch, InvalidOption, NoTextTower, WeightsUnavailable
 from ..fingerprint import Fingerprint
 from ..image import Embeddings
@@ -85,6 +86,7 @@ class PlaceEncoder:
         self.aggregator = make_aggregator(config.aggregation, self.features.channels, config.options)
         self.whitening: Whitening | None = None
         self.tuned: tuple[str, ...] = ()
+        self.device = torch.device("cpu")
         self._loaded: Fingerprint | None = None
         self.backbone_fingerprint = backbone.fingerprint
         seen = asdict(backbone.preprocessing)
@@ -170,15 +172,19 @@ class PlaceEncoder:
         write_described(Path(path), self._tensors(), description, name=self.name)
 
     @classmethod
-    def load(cls, path: str | Path, *, weights: Path | None = None, name: str | None = None) -> Self:
+    def load(
+        cls, path: str | Path, *, weights: Path | None = None, name: str | None = None, device: str = "cpu"
+    ) -> Self:
         """Read a file that `save` wrote, and its backbone from where that is.
 
         Args:
             path: the file.
             weights: of the backbone, a local safetensors file; None for the network's or the cache's.
             name: what to call it; None for the name in the file.
+            device: where it computes, see `encoders.device.compute_device`.
 
         Raises:
+            InvalidOption: no such device.
             WeightsUnavailable: no such file, damaged, of another kind or version, or no weights of the
                 backbone.
             FingerprintMismatch: weights of the backbone that it was not made with.
@@ -208,6 +214,9 @@ class PlaceEncoder:
         except (InvalidOption, KeyError, TypeError, RuntimeError) as error:
             raise WeightsUnavailable(f"{path}: its tensors do not fit its description: {error}") from None
         encoder._loaded = encoder._fingerprint()
+        encoder.device = compute_device(device)
+        encoder.features.to(encoder.device)
+        encoder.aggregator.to(encoder.device)
         return encoder
 
     def _tensors(self) -> dict[str, Tensor]:

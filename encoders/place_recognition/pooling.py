@@ -39,6 +39,9 @@ class Aggregator(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """What can be trained."""
 
+    def to(self, device: torch.device) -> object:
+        """Move it to a device."""
+
     def state_dict(self) -> dict[str, Tensor]:
         """What a file has to hold."""
 

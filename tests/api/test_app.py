@@ -461,7 +461,7 @@ def test_another_encoder_than_the_gallery_was_built_by_is_refused(home: Path) ->
 
 
 def test_the_lifespan_opens_the_gallery_by_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "load_encoder", lambda name, weights: ColorEncoder(name))
+    monkeypatch.setattr(service_module, "load_encoder", lambda name, weights, device: ColorEncoder(name))
     with TestClient(
         create_app(settings_at(home, galleries=["trips"])), base_url="http://localhost"
     ) as client:

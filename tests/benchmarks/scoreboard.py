@@ -47,17 +47,17 @@ class Script:
 SCRIPTS = (
     Script("image_speed.py", ("P1",), 600.0),
     Script("gpu_rows.py", ("P2", "P5", "P11"), 60.0),
-    Script("bench_ingest.py", ("P3", "P4"), 420.0),
+    Script("bench_ingest.py", ("P3", "P4"), 900.0),
     Script("jpeg_speed.py", ("P6",), 120.0),
     Script("resume.py", ("P7",), 900.0),
     Script("service_overhead.py", ("P12",), 300.0),
-    Script("location_speed.py", ("P13", "P14"), 300.0),
+    Script("location_speed.py", ("P13", "P14"), 600.0),
     Script("geocell_speed.py", ("P15",), 300.0),
     Script("nearest_places.py", ("P16",), 120.0),
     Script("distances.py", ("P17",), 120.0),
     Script("radius_counts.py", ("P18",), 180.0),
     Script("map_tiles.py", ("P19", "P20"), 240.0),
-    Script("start.py", ("P22",), 300.0),
+    Script("start.py", ("P22",), 600.0),
 )
 
 

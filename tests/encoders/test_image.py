@@ -149,6 +149,21 @@ def test_a_processor_without_bf16_refuses_it(
         load_encoder(f"{CLIP}?precision=bf16", weights=weight_files[CLIP])
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [CLIP, TIMM, f"{CLIP}?precision=bf16"])
+def test_a_gpu_gives_the_same(name: str, weight_files: dict[str, Path], pictures: list[np.ndarray]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    weights = weight_files[name.partition("?precision")[0]]
+    here: ImageEncoder = load_encoder(name, weights=weights)
+    there = load_encoder(name, weights=weights, device="cuda")
+    assert there.fingerprint == here.fingerprint
+    found, expected = embed_images(there, pictures), embed_images(here, pictures)
+    assert (found * expected).sum(axis=1).min() > (0.999 if "bf16" in name else 0.9999)
+    if name == CLIP:
+        np.testing.assert_allclose(there.embed_texts(["a church"]), here.embed_texts(["a church"]), atol=1e-4)
+
+
 def test_the_fingerprint_does_not_follow_the_name() -> None:
     fingerprint = load_encoder("demonstration").fingerprint
     assert dataclasses.replace(fingerprint, name="another").id == fingerprint.id

@@ -209,7 +209,7 @@ def test_a_damaged_note_is_named(gallery: Gallery, settings: Settings, content: 
 CASE = """
 import os, signal
 from pathlib import Path
-from placeprint.indexer import erasing, gallery as galleries, generations, index, ledger
+from placeprint.indexer import erasing, filling, gallery as galleries, generations, index, ledger
 from placeprint.indexer.settings import Settings
 
 def killed_in(owner, name, *, before=False, at=1):
@@ -241,7 +241,7 @@ def case(home, place, ids):
         elif place == "an empty store made":
             killed_in(index.Index, "_make_store")
         elif place == "a store filled":
-            killed_in(index.Index, "_catch_up")
+            killed_in(filling.Filling, "catch_up")
         elif place == "before the exchange":
             killed_in(index.Index, "_exchange", before=True)
         elif place == "exchanged":

@@ -286,6 +286,33 @@ def test_filtered_searches_are_exact_up_to_the_limit_and_never_come_short(
         assert len(found) == 10
 
 
+@pytest.mark.parametrize("guess", [0, 21, 1_000_000])
+@pytest.mark.parametrize("group", ["few", "many"])
+def test_a_wrong_guess_of_the_store_changes_no_answer(
+    guess: int, group: str, settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by what is searched approximately, as few are not, nor by how many there are."""
+    monkeypatch.setattr("placeprint.indexer.store.EXACT_UP_TO", 20)
+    vectors, asked = unit_rows(rng, 60), []
+    with Gallery.create("rule", fingerprint_of(8), settings=settings) as gallery:
+        gallery.add([record(str(i), v, group="few" if i < 20 else "many") for i, v in enumerate(vectors)])
+        filter = Filter(exclude_groups={"few": frozenset({"many"}), "many": frozenset({"few"})}[group])
+        right = gallery.nearest(E1, 60, filter=filter, exact=True)
+        store = gallery._index.store
+        real = store.query
+
+        def query(*args, exact, **how):  # the graph of so few has all
+            asked.append(exact)
+            return real(*args, exact=exact, **how)
+
+        monkeypatch.setattr(store, "query", query)
+        monkeypatch.setattr(store, "estimate", lambda condition: guess)
+        assert (
+            gallery.nearest(E1, 60, filter=filter) == right and len(right) == {"few": 20, "many": 40}[group]
+        )
+        assert asked == [group == "few" or guess == 0]
+
+
 def test_of_many_answers_those_that_come_short_are_asked_for_again(
     settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import ColorEncoder
 from ingest_fakes import contents, draw
 from PIL import Image
@@ -254,3 +255,12 @@ def test_every_batch_has_the_same_shape(folder: Path, gallery: Gallery, encoder:
     encoder.embed_pixels = lambda pixels: shapes.append(pixels.shape) or embed(pixels)  # type: ignore
     index(list_source(folder), gallery, encoder)
     assert shapes == [(chunks.BATCH, 16, 16, 3)] * 2
+
+
+def test_on_a_gpu_batches_are_larger(folder: Path, gallery: Gallery, encoder: ColorEncoder) -> None:
+    shapes = []
+    embed = encoder.embed_pixels
+    encoder.embed_pixels = lambda pixels: shapes.append(pixels.shape) or embed(pixels)  # type: ignore
+    encoder.device = torch.device("cuda")  # type: ignore[attr-defined]
+    index(list_source(folder), gallery, encoder)
+    assert shapes == [(chunks.GPU_BATCH, 16, 16, 3)]

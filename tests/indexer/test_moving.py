@@ -17,7 +17,7 @@ from qdrant_fakes import FakeQdrant, Fault, fake_qdrant
 
 from placeprint.encoders.errors import GalleryLocked, PlaceprintError, ReadOnlyGallery, UnknownGallery
 from placeprint.encoders.fingerprint import Fingerprint
-from placeprint.indexer import index, moving, server_calls
+from placeprint.indexer import filling, moving, server_calls
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.moving import move
 from placeprint.indexer.named_vectors import VectorCard
@@ -52,8 +52,8 @@ def filled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         sha256 = [f"sha-photo-{i}" for i in range(0, N, 2)]
         gallery.vectors.add("map", sha256, unit_rows(np.random.default_rng(1), len(sha256), 6))
         gallery.delete([photo_id("sha-photo-5")])
-    monkeypatch.setattr(index, "CHUNK", EACH)
-    monkeypatch.setattr(index, "NOTED_EVERY", EACH)
+    monkeypatch.setattr(filling, "CHUNK", EACH)
+    monkeypatch.setattr(filling, "NOTED_EVERY", EACH)
     return settings.model_copy(update={"qdrant_retries": 1})
 
 

@@ -27,6 +27,7 @@ from placeprint.indexer import gallery as gallery_module
 from placeprint.indexer import switching
 from placeprint.indexer.backup import back_up
 from placeprint.indexer.edge_store import EdgeStore
+from placeprint.indexer.filling import Filling
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.index import Index
@@ -136,7 +137,7 @@ def test_a_kill_between_the_ledger_and_the_store_loses_nothing(
     filled: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Gallery.open("trips", settings=filled) as gallery, monkeypatch.context() as patch:
-        patch.setattr(Index, "_set_named", lambda *args: 1 / 0)
+        patch.setattr(Filling, "set_named", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             gallery.vectors.add("map", SHA256[N - 5 :], other()[N - 5 :])
         assert len(named(gallery)) == N - 5
@@ -176,17 +177,17 @@ def test_what_comes_in_while_a_store_is_made_is_in_it(
 ) -> None:
     """Photos and vectors that are added after the new store has read the ledgers, before it notes so."""
     with Gallery.open("trips", settings=filled) as gallery:
-        before, real = named(gallery), Index._apply
+        before, real = named(gallery), Filling.apply
         came = []
 
-        def meanwhile(index: Index, live: object, touched: object, rows: dict[object, object]) -> None:
-            real(index, live, touched, rows)  # type: ignore[arg-type]
+        def meanwhile(filling: Filling, live: object, touched: object, rows: dict[object, object]) -> None:
+            real(filling, live, touched, rows)  # type: ignore[arg-type]
             if not came:
                 came.append("something")
                 gallery.add([record("late", own()[0], lon=1.0, lat=1.0)])
                 gallery.vectors.add("map", [SHA256[N - 1], "sha-late"], other()[[N - 1, 0]])
 
-        monkeypatch.setattr(Index, "_apply", meanwhile)
+        monkeypatch.setattr(Filling, "apply", meanwhile)
         gallery._index.renew()
         late = {IDS[N - 1], photo_id("sha-late")}
         assert set(named(gallery, N + 1)) == {*before, *late} and len(gallery) == N + 1

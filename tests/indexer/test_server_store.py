@@ -19,9 +19,9 @@ from qdrant_fakes import FakeQdrant, Fault, fake_qdrant
 from placeprint.encoders.errors import InvalidFilter, PlaceprintError
 from placeprint.indexer import gallery as gallery_module
 from placeprint.indexer import server_calls
+from placeprint.indexer.filling import Filling
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
-from placeprint.indexer.index import Index
 from placeprint.indexer.server_store import ServerStore
 from placeprint.indexer.settings import Settings
 from placeprint.indexer.storage import Storage
@@ -245,11 +245,11 @@ def test_a_new_collection_that_lacks_photos_does_not_take_over(
     with gallery_on(server, tmp_path) as gallery:
         gallery.add(rows(9))
         before = dict(server.aliases)
-        real = Index._catch_up
+        real = Filling.catch_up
         monkeypatch.setattr(
-            Index,
-            "_catch_up",
-            lambda index, live: (real(index, live), live.store.delete([gallery_id(gallery)])),
+            Filling,
+            "catch_up",
+            lambda filling, live: (real(filling, live), live.store.delete([gallery_id(gallery)])),
         )
         with pytest.raises(StoreUnavailable, match="has 8 photos and the ledger 9"):
             gallery._index.renew()

