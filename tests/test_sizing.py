@@ -1,5 +1,6 @@
 """The sizing page and the simulation behind it say what they must, whatever the figures."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent / "benchmarks"))
 
 from cluster_simulation import ROUTES, Cluster, Photos, asked_shards, loads, lost, placed, route, slowest_ms
-from sizing import Measured, Wanted, page, plan
+from sizing import Measured, Wanted, page, plan, rates_of
 
 PART = Measured(
     ledger_bytes=2.2e9, store_bytes=3e9, memory_bytes=1e9, resident_bytes=3e9, add_s=900.0,
@@ -40,6 +41,20 @@ def test_a_hundred_times_the_photos_take_a_hundred_times_the_room_and_not_fewer_
     assert small["nodes"] == 3 and large["nodes"] == large["nodes by memory"] == 5
     busy = plan(replace(Wanted(photos=100_000_000, photos_per_s=50.0), searches_per_s=2000.0), PART)
     assert busy["nodes"] == busy["nodes by load"] == 50
+
+
+def test_rates_are_of_what_runs_and_not_of_what_was_tried(tmp_path: Path) -> None:
+    figures = [("ViT-B-32, bf16", 35.0, "photos/s"), ("trick: ONNX", 99.0, "photos/s"), ("cosine", 1.0, "")]
+    ours = [("files to a gallery", 38.0, "photos/s"), ("beside embedding alone", 38.0, "photos/s")]
+    (tmp_path / "rows").mkdir()
+    for row, told in (("P1", figures), ("P3", ours)):
+        written = {"figures": [dict(zip(("name", "ours", "unit"), one, strict=True)) for one in told]}
+        (tmp_path / "rows" / f"{row}.json").write_text(json.dumps(written))
+    assert rates_of(tmp_path) == {
+        "ViT-B-32, bf16, ready pixels": 35.0, "MobileNetV2, files to a gallery": 38.0
+    }  # fmt: skip
+    (tmp_path / "rows/P3.json").unlink()
+    assert list(rates_of(tmp_path)) == ["ViT-B-32, bf16, ready pixels"]
 
 
 def test_replicas_stand_on_nodes_of_their_own_and_evenly() -> None:
