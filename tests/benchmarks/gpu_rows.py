@@ -14,8 +14,8 @@ TARGETS = {
     "P11": ">= 0.9x of faiss-gpu Flat, >= 70 % of the device's bandwidth",
 }
 WHY = {
-    "P2": "image encoders embed on the CPU; there is no path to a GPU",
-    "P5": "image encoders embed on the CPU; there is no path to a GPU",
+    "P2": "image encoders compute on a GPU (`--device cuda`), of which nothing was measured",
+    "P5": "image encoders compute on a GPU (`--device cuda`), of which nothing was measured",
     "P11": "galleries are searched on the CPU; there is no search on a GPU",
 }
 

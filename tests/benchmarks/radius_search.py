@@ -4,8 +4,8 @@
 
 The gallery is one that `growth.py` made. Each circle is asked for as the gallery does (the engine's index of
 places, or for a wide circle the box around it and the distance of each place), by the engine's index alone,
-and by cells of the H3 grid: those inside are looked up, in those on the rim distances are measured too. A
-search is a count and an exact query, as the gallery makes them; every answer is first compared with a scan.
+and by cells of the H3 grid: those inside are looked up, in those on the rim distances are measured too. Ours
+is `find_nearest`, the others are exact queries; every answer is first compared with a scan.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from placeprint.encoders.areas import Circle
 from placeprint.encoders.sphere import cap_area_km2, great_circle_km
 from placeprint.indexer.filters import Filter
 from placeprint.indexer.gallery import Gallery
+from placeprint.indexer.store import find_nearest
 from placeprint.indexer.store_words import PLACE, translate
 
 CELL_AREA_KM2 = {7: 5.16, 5: 252.9, 3: 12_393.0}
@@ -37,6 +38,7 @@ LONGEST_EDGE_KM = {7: 1.9, 5: 13.3, 3: 93.0}  # with the grid's distortion
 SHORTEST_STEP_KM = {7: 1.7, 5: 11.8, 3: 82.0}
 MOST_CELLS = 400
 N_CIRCLES = 8
+OURS = "as the gallery says"
 
 
 @lru_cache(maxsize=1024)
@@ -77,7 +79,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     with Gallery.open(NAME, settings=settings_of(folder)) as gallery:
         store = gallery._index.store
         ways = {
-            "as the gallery says": lambda circle: translate(Filter(within=circle), store.words),
+            OURS: lambda circle: translate(Filter(within=circle), store.words),
             "the engine's index": lambda circle: engine_words(circle, store.words),
             "cells": lambda circle: cell_words(circle, store.words),
         }
@@ -96,8 +98,11 @@ def measure(folder: Path) -> list[dict[str, Any]]:
                 found = []
                 for circle, vector in circles:
                     condition = ways[name](circle)
-                    store.count(condition)
-                    found.append([p.id for p in store.query(vector, K, condition, exact=True)])
+                    if name == OURS:
+                        points = find_nearest(store, vector, K, condition)
+                    else:
+                        points = store.query(vector, K, condition, exact=True)
+                    found.append([point.id for point in points])
                 return found
 
             answers = {name: search(name) for name in ways}

@@ -45,7 +45,7 @@ class Script:
 
 
 SCRIPTS = (
-    Script("image_speed.py", ("P1",), 600.0),
+    Script("image_speed.py", ("P1",), 1200.0),
     Script("gpu_rows.py", ("P2", "P5", "P11"), 60.0),
     Script("bench_ingest.py", ("P3", "P4"), 900.0),
     Script("jpeg_speed.py", ("P6",), 120.0),

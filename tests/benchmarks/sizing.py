@@ -138,7 +138,8 @@ def page(
     return words.get_template("sizing.md.jinja").render(
         cores=cores, rows=rows, best=best, part=part, million=PART, sizes=SIZES, rates=rates,
         plans=[plan(Wanted(photos=n, photos_per_s=rate), part) for n in SIZES],
-        hours_per_million=PART / rate / HOURS, fastest=fastest, simulation=simulation, figure=_figure, days=_days,
+        hours_per_million=PART / rate / HOURS, fastest=fastest, simulation=simulation,
+        figure=_figure, days=_days,
     )  # fmt: skip
 
 
