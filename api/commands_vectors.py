@@ -50,6 +50,7 @@ def build(
     from ..indexer.gallery import Gallery
     from ..indexer.look_again import look_again
     from ..indexer.named_vectors import VectorCard
+    from ..indexer.settings import Settings
     from . import console
 
     as_json = as_json or not console.out.is_terminal
@@ -61,7 +62,7 @@ def build(
             encoder = encoder or before.encoder
             weights = weights or (None if before.weights is None else Path(before.weights))
         assert encoder is not None
-        loaded = _load(encoder, weights)
+        loaded = _load(encoder, weights, device=Settings().device)
         opened.vectors.begin(
             VectorCard(
                 name=name,
@@ -153,9 +154,9 @@ def encoder_using(gallery: "Gallery", using: str, weights: Path | None = None) -
     return encoder_of(gallery, weights) if using == VECTOR else encoder_of_vectors(gallery, using, weights)
 
 
-def _load(encoder: str, weights: Path | None) -> "ImageEncoder":
+def _load(encoder: str, weights: Path | None, *, device: str = "cpu") -> "ImageEncoder":
     from ..encoders.catalog import load_encoder
 
     if weights is not None and not weights.is_file():
         raise WeightsUnavailable(f"{weights}: no such file; say where the weights are with --weights FILE")
-    return load_encoder(encoder, weights=weights)
+    return load_encoder(encoder, weights=weights, device=device)

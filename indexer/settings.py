@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """How long a renewed collection may take to build its index before it takes over without."""
 
     device: str = "auto"
-    """Where image encoders compute in `index` and in the service: cpu, cuda, cuda:1; by itself on a GPU."""
+    """Where encoders compute that index or serve: cpu, cuda, cuda:1; auto takes a GPU if there is one."""
 
     lock_timeout_s: float = 10.0
     """How long to wait for another process that holds a gallery."""
