@@ -14,6 +14,8 @@ before anything is timed.
 import copy
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,49 +63,61 @@ def as_safetensors(module: torch.nn.Module, prefix: str, folder: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Ours and the peer that answers the same, but for what ours is multiplied by."""
+
+    name: str
+    ours: LocationEncoder
+    theirs: Callable[[torch.Tensor], torch.Tensor]
+    peer: str
+    target: float
+    factors: NDArray[np.float64] | float = 1.0
+
+    def apart(self, points: NDArray[np.float64]) -> float:
+        """The largest difference of the two."""
+        theirs = in_blocks(self.theirs, points).numpy()
+        return float(np.abs(self.ours.encode(points) * self.factors - theirs).max())
+
+    def compared(self, points: NDArray[np.float64], block: int, blocks: int) -> Comparison:
+        turns = take_turns(
+            lambda: self.ours.encode(points),
+            {"loop": lambda: in_blocks(self.theirs, points, block=block)},
+            blocks=blocks,
+        )
+        return turns.compare("loop")
+
+
+def pairs_of(degrees: int) -> Iterator[Pair]:
+    """Features alone, then a network on them."""
+
+    def loop(rows: torch.Tensor) -> torch.Tensor:
+        return harmonics_one_by_one(rows, degrees)
+
+    ours = LocationEncoder("sh", "none", positional_options={"degrees": degrees})
+    factors = satclip_factors(degrees, "closed-form").numpy()
+    yield Pair(f"features, L = {degrees}", ours, loop, "double loop over l, m", FEATURES, factors)
+    torch.manual_seed(0)
+    published = PublishedSatClip(degrees)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = load_satclip(as_safetensors(published, "nnet.", Path(folder))).float()
+    yield Pair(f"embeddings, L = {degrees}", encoder, published, "SatCLIP's way, float64", END_TO_END)
+
+
 def harmonics_row(n: int, blocks: int) -> Row:
     """P13."""
     points, figures, reached = uniform_on_sphere(n, np.random.default_rng(0)), [], []
     found: dict[str, Comparison] = {}
     for degrees in DEGREES:
-        ours = LocationEncoder("sh", "none", positional_options={"degrees": degrees})
-        factors = satclip_factors(degrees, "closed-form").numpy()
-
-        def loop(rows: torch.Tensor, degrees: int = degrees) -> torch.Tensor:
-            return harmonics_one_by_one(rows, degrees)
-
-        apart = float(
-            np.abs(ours.encode(points[:256]) * factors - in_blocks(loop, points[:256]).numpy()).max()
-        )
-        block = best_block(loop, points)
-        turns = take_turns(
-            lambda ours=ours: ours.encode(points),
-            {"loop": lambda loop=loop, block=block: in_blocks(loop, points, block=block)},
-            blocks=blocks,
-        )
-        name = f"features, L = {degrees}"
-        found[name] = one = turns.compare("loop")
-        figures.append(one.figure(name, "double loop over l, m", n=n / 1e3, unit="k places/s"))
-        figures[-1].target = FEATURES
-        figures.append(Figure(f"largest difference of features, L = {degrees}", apart))
-        reached += [one.reaches(FEATURES), apart <= MOST_APART]
-        torch.manual_seed(0)
-        published = PublishedSatClip(degrees)
-        with tempfile.TemporaryDirectory() as folder:
-            encoder = load_satclip(as_safetensors(published, "nnet.", Path(folder))).float()
-        theirs = in_blocks(published, points[:256]).numpy()
-        apart = float(np.abs(encoder.encode(points[:256]) - theirs).max())
-        turns = take_turns(
-            lambda encoder=encoder: encoder.encode(points),
-            {"loop": lambda published=published, block=block: in_blocks(published, points, block=block)},
-            blocks=blocks,
-        )
-        name = f"embeddings, L = {degrees}"
-        found[name] = one = turns.compare("loop")
-        figures.append(one.figure(name, "SatCLIP's way, float64", n=n / 1e3, unit="k places/s"))
-        figures[-1].target = END_TO_END
-        figures.append(Figure(f"largest difference of embeddings, L = {degrees}", apart))
-        reached += [one.reaches(END_TO_END), apart <= MOST_APART]
+        block = 0
+        for pair in pairs_of(degrees):
+            block = block or best_block(pair.theirs, points)  # of the loop
+            found[pair.name] = one = pair.compared(points, block, blocks)
+            figures.append(one.figure(pair.name, pair.peer, n=n / 1e3, unit="k places/s"))
+            figures[-1].target = pair.target
+            apart = pair.apart(points[:256])
+            figures.append(Figure(f"largest difference of {pair.name}", apart))
+            reached += [one.reaches(pair.target), apart <= MOST_APART]
     return Row(
         "P13", "Spherical harmonics and SatCLIP's network",
         f">= {FEATURES:g}x features, >= {END_TO_END:g}x end to end, difference <= {MOST_APART:g}",
