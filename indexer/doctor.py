@@ -83,7 +83,8 @@ def examine(
     Args:
         name: of the gallery, which nobody else may hold.
         settings: where galleries live.
-        is_mended: mend what can be; otherwise nothing is touched.
+        is_mended: mend what can be. Otherwise the ledger is not touched, and where it is whole the gallery
+            is opened as ever: what a commit that was cut off left goes, and its store is brought up to date.
         backup: a file that `backup` wrote, to bring damaged shards back from.
         progress: called with the shards and chunks of photos looked at and their number.
 
@@ -105,6 +106,7 @@ def examine(
         named = NamedVectors(folder, is_read_only=True)
         for name_of, card in named.cards.items():
             ledgers.append(_ledger(folder / VECTORS / name_of / "ledger", card.fingerprint))
+        leftovers = [path for ledger in ledgers for path in ledger.folder.glob("*.tmp")]
         total = sum(len(ledger.numbers()) for ledger in ledgers)
         for ledger in ledgers:
             for finding in _in_ledger(folder, ledger, found, total, progress, is_mended, backup):
@@ -113,6 +115,9 @@ def examine(
         lock.release()
     if not found.findings or (is_mended and found.is_well):
         _in_store(name, settings, found, is_mended=is_mended, progress=progress)
+    for path in leftovers:
+        done = "removed" if not path.exists() else "goes when the gallery is opened again"
+        found.findings.append(Finding(path, "left over from a commit that was cut off", done, True))
     return found
 
 
@@ -144,10 +149,6 @@ def _in_ledger(
         else:
             finding.remedy = "bring it back with --repair --from BACKUP, or go on without it with --repair"
         yield finding
-    for leftover in ledger.folder.glob("*.tmp"):
-        if is_mended:
-            leftover.unlink()
-        yield Finding(leftover, "left over from a commit that was cut off", "removed on opening", True)
 
 
 def _damage(ledger: Ledger, number: int) -> str | None:

@@ -146,6 +146,18 @@ def test_a_store_that_does_not_open_is_made_anew(folder: Path, settings: Setting
     assert examine("trips", settings=settings).photos == 12
 
 
+def test_leftovers_do_not_hide_a_store_that_is_wrong(folder: Path, settings: Settings) -> None:
+    with Gallery.open("trips", settings=settings) as gallery:
+        gallery._index.store.delete([next(gallery.find()).id])
+        gallery._index._note()
+    (folder / "ledger" / "00000005.tmp").write_bytes(b"half")
+    found = examine("trips", settings=settings)
+    assert [finding.file.name for finding in found.findings] == ["index", "00000005.tmp"]
+    assert not found.is_well and "holds 11 photos, and the ledger 12" in found.findings[0].what
+    assert examine("trips", settings=settings, is_mended=True).is_well
+    assert len(all_of(settings)) == 12
+
+
 def test_leftovers_of_a_cut_off_commit_are_told(folder: Path, settings: Settings) -> None:
     (folder / "ledger" / "00000005.tmp").write_bytes(b"half")
     found = examine("trips", settings=settings)
