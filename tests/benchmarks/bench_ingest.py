@@ -211,12 +211,12 @@ def random_mobilenet(folder: Path) -> Path:
 
 
 def main() -> None:
-    parser = arguments(__doc__, blocks=4)
+    parser = arguments(__doc__, blocks=3)
     parser.set_defaults(threads=2)
     parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--encoder", default=MOBILENET)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--n", type=int, default=384, help="photos of 500 px")
+    parser.add_argument("--n", type=int, default=512, help="photos of 500 px")
     parser.add_argument("--n-large", type=int, default=24, help="photos of 12 megapixels")
     asked: argparse.Namespace = begin(parser)
     with tempfile.TemporaryDirectory() as name:
