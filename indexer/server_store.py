@@ -186,9 +186,9 @@ class ServerStore:
         """Exact number of points that match."""
         return int(self._call("count", self._name, condition, exact=True).count)
 
-    def estimate(self, condition: Any) -> int:
-        """The exact number: of a hundred million points a guess that is far too low would cost much."""
-        return self.count(condition)
+    def has_few(self, condition: Any, most: int) -> bool:
+        """Whether at most so many match, exactly: among a hundred million a wrong guess would cost much."""
+        return self.count(condition) <= most
 
     def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
         """Numbers of points by value."""

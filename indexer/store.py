@@ -112,8 +112,12 @@ class Store(Protocol):
     def count(self, condition: Any) -> int:
         """Exact number of points that match."""
 
-    def estimate(self, condition: Any) -> int:
-        """About how many match, where that is told much quicker than `count`; it may be far off."""
+    def has_few(self, condition: Any, most: int) -> bool:
+        """Whether so few match that they are best searched one by one.
+
+        So it is where at most `most` do. Where more do it may be said, too, if to find out would take as long
+        as to search them.
+        """
 
     def facet(self, key: str, condition: Any, limit: int) -> dict[Any, int]:
         """Numbers of points by the value of an indexed field, most frequent first."""
@@ -146,9 +150,11 @@ def find_nearest(
     A filter that leaves up to `EXACT_UP_TO` points is searched exactly; beyond that, an approximate
     answer that comes out short is asked for again exactly.
     """
-    matches, exact = _matches(store, condition, exact=exact)
+    exact = exact or (condition is not None and store.has_few(condition, EXACT_UP_TO))
     found = store.query(vector, k, condition, exact=exact, offset=offset, using=using)
-    if matches is not None and len(found) < min(k, matches - offset):
+    if condition is None or exact or len(found) == k:
+        return found
+    if len(found) < min(k, store.count(condition) - offset):
         found = store.query(vector, k, condition, exact=True, offset=offset, using=using)
     return found
 
@@ -156,37 +162,21 @@ def find_nearest(
 def find_nearest_many(
     store: Store, vectors: Vectors, k: int, condition: Any, *, exact: bool = False, using: str = VECTOR
 ) -> list[list[Found]]:
-    """What `find_nearest` finds for each of some vectors, (n, D); matches are counted once for all."""
-    matches, exact = _matches(store, condition, exact=exact)
+    """What `find_nearest` finds for each of some vectors, (n, D)."""
+    exact = exact or (condition is not None and store.has_few(condition, EXACT_UP_TO))
     found: list[list[Found]] = []
     for start in range(0, len(vectors), ASKED_AT_ONCE):
         some = vectors[start : start + ASKED_AT_ONCE]
         found += store.query_many(some, k, condition, exact=exact, using=using)
-    if matches is None:
+    if condition is None or exact or all(len(hits) == k for hits in found):
         return found
+    matches = store.count(condition)
     short = [i for i, hits in enumerate(found) if len(hits) < min(k, matches)]
     if short:
         again = store.query_many(vectors[short], k, condition, exact=True, using=using)
         for i, hits in zip(short, again, strict=True):
             found[i] = hits
     return found
-
-
-def _matches(store: Store, condition: Any, *, exact: bool) -> tuple[int | None, bool]:
-    """How many points an approximate search would choose among, and whether to search exactly instead.
-
-    To count what a wide circle holds takes as long as to search it. So where the store guesses that few
-    match they are searched without counting: the answer is right however wrong the guess.
-
-    Returns:
-        None without a filter, and where the search is exact.
-    """
-    if condition is None or exact:
-        return None, exact
-    if store.estimate(condition) <= EXACT_UP_TO:
-        return None, True
-    matches = store.count(condition)
-    return (None, True) if matches <= EXACT_UP_TO else (matches, False)
 
 
 def page_by_page(

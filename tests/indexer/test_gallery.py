@@ -24,6 +24,7 @@ from placeprint.indexer.filters import Filter, parse_moment, parse_where
 from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.record import Record, photo_id
 from placeprint.indexer.settings import Settings
+from placeprint.indexer.store_words import translate
 
 
 def test_neighbors_are_those_of_an_exact_scan(any_gallery: Gallery, rng: np.random.Generator) -> None:
@@ -306,11 +307,25 @@ def test_a_wrong_guess_of_the_store_changes_no_answer(
             return real(*args, exact=exact, **how)
 
         monkeypatch.setattr(store, "query", query)
-        monkeypatch.setattr(store, "estimate", lambda condition: guess)
+        monkeypatch.setattr(store, "guess", lambda condition: 60 if condition is None else guess)
         assert (
             gallery.nearest(E1, 60, filter=filter) == right and len(right) == {"few": 20, "many": 40}[group]
         )
         assert asked == [group == "few" or guess == 0]
+
+
+def test_the_guess_is_not_believed_of_a_gallery_that_is_too_large_to_search(
+    settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.create("rule", fingerprint_of(8), settings=settings) as gallery:
+        gallery.add([record(str(i), v, group="some") for i, v in enumerate(unit_rows(rng, 30))])
+        store, filter = gallery._index.store, Filter(exclude_groups=frozenset({"none"}))
+        condition = translate(filter, store.words)
+        assert store.guess(None) == 30
+        monkeypatch.setattr(store, "guess", lambda condition: 30 if condition is None else 0)
+        assert store.has_few(condition, 20)
+        monkeypatch.setattr("placeprint.indexer.edge_store.GUESSED_UP_TO", 29)
+        assert not store.has_few(condition, 20) and store.has_few(condition, 30)
 
 
 def test_of_many_answers_those_that_come_short_are_asked_for_again(
