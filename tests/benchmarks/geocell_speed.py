@@ -43,8 +43,8 @@ def h3_loop(points: NDArray[np.float64]) -> list[str]:
 
 
 def main() -> None:
-    parser = arguments(__doc__, blocks=6)
-    parser.add_argument("--points", type=int, default=100_000, help="of a turn")
+    parser = arguments(__doc__, blocks=4)
+    parser.add_argument("--points", type=int, default=250_000, help="of a turn")
     asked = begin(parser)
     cells = default_geocells()
     polygons = np.array(polygons_of(cells), dtype=object)

@@ -162,10 +162,17 @@ def _memory_row(n: int, of: dict[str, dict[str, Any]]) -> Row:
         name for name, share in shares.items()
         if share <= OF_RAW and best - of[name]["alone"]["recall"] <= LOST
     ]  # fmt: skip
-    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    held = {
+        name: (told["searched_anonymous_bytes"] - told["before_anonymous_bytes"]) / (n * RAW_BYTES)
+        for name, told in of.items()
+    }
+    all_of_it, without = (
+        ", ".join(f"{name} {share:.2f}" for name, share in some.items()) for some in (shares, held)
+    )
     against = "an exact scan" if plain is None else "vectors as they are"
     return Row(
         "P21", f"memory for {n:,} photos of 512 numbers",
         f"at most {OF_RAW} of the vectors' bytes × 1.5, at most {LOST} of recall lost",
-        verdict_of(bool(small)), COMMAND, f"shares: {told}; recall lost against {against}", figures,
+        verdict_of(bool(small)), COMMAND, f"with mapped files, which the system may drop: {all_of_it}; without: {without}; recall lost against "
+        f"{against}", figures,
     )  # fmt: skip
