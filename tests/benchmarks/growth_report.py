@@ -173,6 +173,8 @@ def _memory_row(n: int, of: dict[str, dict[str, Any]]) -> Row:
     return Row(
         "P21", f"memory for {n:,} photos of 512 numbers",
         f"at most {OF_RAW} of the vectors' bytes × 1.5, at most {LOST} of recall lost",
-        verdict_of(bool(small)), COMMAND, f"with mapped files, which the system may drop: {all_of_it}; without: {without}; recall lost against "
-        f"{against}", figures,
+        verdict_of(bool(small)), COMMAND,
+        f"with mapped files, which the system may drop: {all_of_it}; without: {without}; recall lost against "
+        f"{against}",
+        figures,
     )  # fmt: skip
