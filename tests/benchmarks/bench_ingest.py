@@ -216,8 +216,8 @@ def main() -> None:
     parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--encoder", default=MOBILENET)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--n", type=int, default=512, help="photos of 500 px")
-    parser.add_argument("--n-large", type=int, default=24, help="photos of 12 megapixels")
+    parser.add_argument("--n", type=int, default=192, help="photos of 500 px")
+    parser.add_argument("--n-large", type=int, default=16, help="photos of 12 megapixels")
     asked: argparse.Namespace = begin(parser)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

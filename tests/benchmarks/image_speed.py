@@ -215,7 +215,7 @@ def main() -> None:
     for number, model in enumerate(asked.models):
         work = GFLOP[model] / min(GFLOP.values())
         network = Network(model, max(1, round(asked.batch / work**0.5)))
-        more, reaches, compared = network.measured(max(3, round(asked.blocks / work**0.5)))
+        more, reaches, compared = network.measured(max(6, round(asked.blocks / work**0.5)))
         figures += more
         reached += reaches
         found |= compared
