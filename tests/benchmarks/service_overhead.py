@@ -34,6 +34,7 @@ from row_script import command, finish
 from scoreboard_rows import Figure, Row
 from service_load import TEXTS
 
+from placeprint.api.serving.service_settings import ServiceSettings
 from placeprint.api.serving.surface_cells import surface_cells
 from placeprint.encoders.catalog import load_encoder
 from placeprint.encoders.image import ImageEncoder
@@ -98,6 +99,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Folder for service_overhead.json.")
     parser.add_argument("--n", type=int, default=60, help="Photos located; five times as many searches.")
     asked = parser.parse_args()
+    # A model has as many threads here as there, half of the cores unless an operator says otherwise.
+    torch.set_num_threads(ServiceSettings.model_fields["model_threads"].default)
     with tempfile.TemporaryDirectory() as drawn:
         if asked.home is None:
             asked.home, asked.photos = drawn_gallery(Path(drawn), asked.gallery)
