@@ -57,7 +57,7 @@ SCRIPTS = (
     Script("distances.py", ("P17",), 120.0),
     Script("radius_counts.py", ("P18",), 180.0),
     Script("map_tiles.py", ("P19", "P20"), 240.0),
-    Script("start.py", ("P22",), 600.0),
+    Script("start.py", ("P22",), 900.0),
 )
 
 

@@ -49,8 +49,8 @@ def process(source: str) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = arguments(__doc__, blocks=5)
-    parser.add_argument("--ready-blocks", type=int, default=3)
+    parser = arguments(__doc__, blocks=4)
+    parser.add_argument("--ready-blocks", type=int, default=2)
     parser.set_defaults(threads=2)
     asked = begin(parser)
     turns = take_turns(
