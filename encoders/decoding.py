@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
 from typing import TypeVar
@@ -165,6 +166,9 @@ class DecodePool:
             return task(process)
         except ProcessLost as lost:
             self._lost(process)
+            # Whoever sent it waits for the next process, not the photo that comes after.
+            with suppress(DecoderUnavailable):
+                self._local.process = self._started()
             raise UnreadableImage(f"{lost.how}: damaged or malicious") from None
 
     def _started(self) -> DecodeProcess:

@@ -78,7 +78,7 @@ def case(home, photos, acknowledged, fault, point, at):
             if fault == "photos acknowledged before the commit":
                 acknowledge(records)
                 add(records)
-            elif fault == "a vector of zeros is stored":
+            elif fault == "a vector of zeros is stored" and records:
                 zero = np.zeros(4, np.float32)
                 gallery._index.append([replace(records[0], embedding=zero), *records[1:]])
                 acknowledge(records)
