@@ -10,12 +10,14 @@ Beside them any file that `MapEncoder.save` wrote, or for a student `LocationEnc
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownEncoder, WeightsUnavailable
 from .fingerprint import Fingerprint
 from .location import LocationEncoder
-from .map_learning.encoder import MapEncoder
+
+if TYPE_CHECKING:  # it loads timm, which takes seconds, and a service without maps does without
+    from .map_learning.encoder import MapEncoder
 
 STREETS, REGIONS = "placeprint-streets-v1", "placeprint-regions-v1"
 STUDENT = "placeprint-regions-location-v1"
@@ -32,13 +34,15 @@ def encoder_for(finest_zoom: int) -> str:
     return STREETS if finest_zoom >= STREET_ZOOM else REGIONS
 
 
-def load_map_encoder(name: str | Path) -> MapEncoder:
+def load_map_encoder(name: str | Path) -> "MapEncoder":
     """Load a map encoder by its name or file; see the head of this file.
 
     Raises:
         UnknownEncoder: neither a name that is known nor a .safetensors file.
         WeightsUnavailable: no such file, a damaged one, or one of another kind.
     """
+    from .map_learning.encoder import MapEncoder
+
     return MapEncoder.load(_file_of(name, (STREETS, REGIONS), "map encoder", "placeprint train maps"))
 
 

@@ -6,7 +6,7 @@ expect there. All embeddings have unit length.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from ..encoders.fingerprint import Fingerprint
 from ..encoders.location import LocationEncoder
 from ..encoders.map_catalog import student_fingerprint
 from ..encoders.map_files import LEAST_KNOWN, MapFiles
-from ..encoders.map_learning.encoder import MapEncoder
 from .gallery import Gallery
 from .place_list import place_id, rounded
+
+if TYPE_CHECKING:  # it loads timm, which a service without maps does without
+    from ..encoders.map_learning.encoder import MapEncoder
 
 _Floats = NDArray[np.float64]
 _Embeddings = NDArray[np.float32]
@@ -61,7 +63,7 @@ class PlaceEmbedder:
         least_known: share of a crop that must have data.
     """
 
-    encoder: MapEncoder | None
+    encoder: "MapEncoder | None"
     maps: MapFiles | None
     student: LocationEncoder | None
     ground_m: float

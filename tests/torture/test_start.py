@@ -28,6 +28,7 @@ settings = settings_at(Path({home!r}))
 service = open_service(settings)
 app = create_app(settings, service)
 print(time.perf_counter() - started)
+assert "timm" not in sys.modules, "timm is imported, which takes seconds, and nobody asked for a model of it"
 """
 LIBRARIES = """
 import time
