@@ -193,7 +193,8 @@ def like(
 
 def _wanted(area: Path | None, box: str | None, list_file: Path | None, spacing_m: float) -> "PlaceList":
     from ..indexer.place_grid import grid_places
-    from ..indexer.place_list import listed, read_place_list
+    from ..indexer.place_list import listed
+    from ..indexer.place_list_file import read_place_list
 
     if list_file is not None:
         return read_place_list(list_file)

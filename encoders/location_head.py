@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 
 from .errors import TooFewPairs
 
@@ -146,6 +145,8 @@ def fit_location_head(
         slope = a.T @ (share @ c - b) / len(a) + penalty * weight
         value = float(held.mean(dtype=np.float64)) + penalty / 2.0 * float((weight**2).sum())
         return value, slope.ravel().astype(np.float64)
+
+    from scipy.optimize import minimize  # a service only asks heads
 
     best = minimize(
         loss, first.ravel().astype(np.float64), jac=True, method="L-BFGS-B", options={"maxiter": n_steps}

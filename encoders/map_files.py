@@ -5,7 +5,7 @@ Letters: B places.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from .areas import Box
 from .errors import InvalidOption
 from .map_learning.crop_source import Patchwork
 from .mosaics.legend import NODATA
-from .mosaics.mosaic import Mosaic
+
+if TYPE_CHECKING:  # it brings GDAL, which only maps need
+    from .mosaics.mosaic import Mosaic
 
 LEAST_KNOWN = 0.5
 """Share of a crop that must have data: map encoders are trained on crops that have."""
@@ -29,7 +31,7 @@ class MapFiles:
         mosaics: opened, in order of preference, at least one.
     """
 
-    def __init__(self, mosaics: Sequence[Mosaic]) -> None:
+    def __init__(self, mosaics: Sequence["Mosaic"]) -> None:
         if not mosaics:
             raise InvalidOption("no mosaic was given: name one or several with --mosaic FILE")
         self._mosaics = tuple(mosaics)
@@ -43,6 +45,8 @@ class MapFiles:
             UnreadableSource: no such file, no mosaic, or a damaged one.
             InvalidOption: no file at all.
         """
+        from .mosaics.mosaic import Mosaic
+
         return cls([Mosaic.open(path) for path in paths])
 
     @property

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from .errors import InvalidOption, TooFewPairs, UninitializedVocabulary
@@ -114,6 +113,8 @@ class NetVLAD(nn.Module):
                 f"{n_apart} descriptors that differ, for {self.n_centers} centers: give more photos, or "
                 "take fewer centers"
             )
+        from sklearn.cluster import KMeans  # takes two seconds, and only a vocabulary is fitted with it
+
         found = KMeans(self.n_centers, n_init=1, max_iter=100, random_state=seed).fit(descriptors)
         centers = np.asarray(found.cluster_centers_, np.float64)
         if self.form == "v1":

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
 
 from ..encoders.sphere import unit_vectors
@@ -153,6 +152,8 @@ def _maximize_likelihood(
     scale = np.where(scale > 1e-9, scale, 1.0)
     found = np.isfinite(similarity)
     filled = np.where(found, similarity, 0.0)
+    from scipy.optimize import minimize  # a service only asks what was fitted
+
     cosine = np.einsum("qkd,qd->qk", unit_vectors(neighbor_lonlat), unit_vectors(truth))
     likelihood = _Likelihood(
         similarity=filled,

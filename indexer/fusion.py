@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit, logsumexp
 
 from ..encoders.sphere import EARTH_AREA_KM2, unit_vectors
@@ -121,6 +120,8 @@ def fusion_data(
 
 def fit_fusion(model: SurfaceModel, data: FusionData) -> SurfaceModel:
     """The model with the weights of the evidence and the shift of the gate that predict photos best."""
+    from scipy.optimize import minimize  # a service only asks what was fitted
+
     n_sources = len(data.log_ratios)
     start = np.zeros(n_sources + 1)
     bounds = [(0.0, _MAX_WEIGHT)] * n_sources + [(-6.0, 6.0)]

@@ -19,8 +19,8 @@ from .gallery import Gallery
 from .interrupt import uninterrupted
 from .listing import Item, Listing
 from .pending import Choice, pending
+from .picture_files import missing_keys
 from .record import Record
-from .sources import missing_keys
 from .state import State
 
 if TYPE_CHECKING:  # it loads torch, which an encoder may do without

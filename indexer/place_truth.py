@@ -20,7 +20,6 @@ from scipy.spatial import cKDTree
 from ..encoders.errors import InvalidOption, UnreadableSource, WrongPhotoSet
 from ..encoders.sphere import chord_of_km, great_circle_km, unit_vectors
 from .surface import Floats
-from .table_source import open_table
 
 if TYPE_CHECKING:
     from .place_sets import PlaceSet
@@ -224,6 +223,8 @@ def read_list(path: str | Path) -> Listed:
             f"{path}: no such file; what is right is said by meters:25, frames:5, or a table with the "
             "columns query and references"
         )
+    from .table_source import open_table  # pandas takes a second
+
     source = open_table(str(path))
     if missing := {"query", "references"} - set(source.schema.names):
         raise WrongPhotoSet(

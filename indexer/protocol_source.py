@@ -18,8 +18,10 @@ import pandas as pd
 from ..encoders.errors import InvalidCoordinate, UnreadableSource, WrongPhotoSet
 from ..encoders.sphere import as_lonlat, looks_swapped
 from .listing import Item, Listing
+from .photo_fields import LAT_COLUMNS, LON_COLUMNS
+from .photo_tables import IMAGE_COLUMNS
 from .protocols import Protocol
-from .sources import IMAGE_COLUMNS, LAT_COLUMNS, LON_COLUMNS, list_source
+from .sources import list_source
 
 TABLES = (".csv", ".tsv", ".parquet")
 

@@ -48,9 +48,20 @@ def test_the_two_stores_alone_import_qdrant() -> None:
     assert users == {"edge_store.py", "server_store.py"}
 
 
-@pytest.mark.parametrize("statement", ["import placeprint", "import placeprint.api.cli"])
-def test_starting_loads_no_torch(statement: str) -> None:
-    code = f"{statement}; import sys; print({{'torch', 'pandas', 'sklearn'}} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("statement", "late"),
+    [
+        ("import placeprint", {"torch", "pandas", "sklearn"}),
+        ("import placeprint.api.cli", {"torch", "pandas", "sklearn"}),
+        ("import placeprint.api.app", {"timm", "pandas", "sklearn", "rasterio", "scipy.optimize"}),
+        (
+            "from placeprint.indexer.sources import list_source; list_source('.', may_be_empty=True)",
+            {"pandas"},
+        ),
+    ],
+)
+def test_what_takes_seconds_is_loaded_when_it_is_needed(statement: str, late: set[str]) -> None:
+    code = f"{statement}; import sys; print({late} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
 

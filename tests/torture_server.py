@@ -21,16 +21,18 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import torch, uvicorn
 from fakes import ColorEncoder
-from served import open_service, settings_at
+from served import settings_at
 from placeprint.api.app import create_app
 from placeprint.api.serving import door
 from placeprint.api.serving.http_protocol import TimedProtocol
+from placeprint.api.serving.service import Service
 torch.set_num_threads(1)
 sys.setswitchinterval(0.001)
 encoder = ColorEncoder()
 {change}
 settings = settings_at(Path({home!r}), precision="exact", **{settings!r})
-uvicorn.run(create_app(settings, open_service(settings, encoder)), port={port}, log_level="warning",
+encoders = {{"color": encoder, encoder.fingerprint.name: encoder}}
+uvicorn.run(create_app(settings, Service(settings, encoders)), port={port}, log_level="warning",
             access_log=False, http=TimedProtocol, limit_concurrency=512)
 """
 

@@ -12,7 +12,7 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from ...encoders.photo_headers import webp_size
+from ...encoders.photo_headers import MAX_SEGMENTS, webp_size
 from . import metrics
 from .refusals import BodyTooLarge, TooManyRequests
 
@@ -23,7 +23,7 @@ _MOST_CALLERS = 10_000
 _STARTS = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
-_FILLED = 65_536  # bytes between two markers of a JPEG's header that are looked at
+_FILLED = 65_536  # bytes between the segments of a JPEG's header that are looked at, together
 
 
 class PixelBudget:
@@ -110,6 +110,8 @@ def stated_pixels(content: bytes) -> int | None:
     """Width times height as the header of a JPEG, PNG or WebP file states them; None where it does not.
 
     Of several statements the largest counts: which of them a decoder believes is not known here.
+    A header of more than `MAX_SEGMENTS` parts states nothing: it may have a million, and it is the
+    event loop that goes over them.
     """
     if content.startswith(b"\xff\xd8"):
         return _stated_by_jpeg(content)
@@ -121,27 +123,31 @@ def stated_pixels(content: bytes) -> int | None:
 
 
 def _stated_by_jpeg(content: bytes) -> int | None:
-    place, largest = 2, 0
-    while (found := _MARKER.search(content, place, place + _FILLED)) is not None:
+    place, filled, largest = 2, 0, 0
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(content, place, place + _FILLED - filled)
+        if found is None:
+            return largest or None
+        filled += found.start() - place
         marker, place = content[found.end() - 1], found.end()
         if marker in (0xDA, 0xD9):  # the pixels begin, or the file ends
-            break
+            return largest or None
         if marker in _FRAMES and place + 7 <= len(content):
             height, width = struct.unpack_from(">HH", content, place + 3)
             largest = max(largest, height * width)
         if not 0xD0 <= marker <= 0xD7 and marker != 0x01:
             place += max(2, int.from_bytes(content[place : place + 2]))
-    return largest or None
+    return None
 
 
 def _stated_by_png(content: bytes) -> int | None:
     place, largest = 8, 0
-    while place + 16 <= len(content):
+    for _ in range(MAX_SEGMENTS):
         length, kind = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
-        if kind == b"IDAT":
-            break
+        if place + 16 > len(content) or kind == b"IDAT":
+            return largest or None
         if kind == b"IHDR":
             width, height = struct.unpack_from(">II", content, place + 8)
             largest = max(largest, width * height)
         place += 12 + length
-    return largest or None
+    return None

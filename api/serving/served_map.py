@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...encoders.errors import InvalidOption
 from ...encoders.fingerprint import Fingerprint
-from ...encoders.maps import map_png
+from ...encoders.mosaics.styles import png_bytes as map_png
 from ...indexer.place_card import PlaceCard
 from ...indexer.place_embedder import PlaceEmbedder
 from .model_worker import Embed

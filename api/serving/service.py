@@ -105,6 +105,8 @@ class Service(Threads):
             raise
 
     def _open(self) -> None:
+        if self.settings.may_geolocate and isinstance(self._tell, LocateProcess):
+            self.in_locator_soon(self._tell.start)  # it loads beside the models; the first location waits
         for name, weights in self.settings.models.items():
             self.models.load(name, weights or None)
         recover_all(self.settings)
@@ -121,8 +123,6 @@ class Service(Threads):
                 self.n_unavailable += 1
                 log.warning("gallery %s is not served: %s %s", name, type(error).__name__, error)
         self.regions = serve_regions(self.settings.regions, self.models)
-        if self.settings.may_geolocate and isinstance(self._tell, LocateProcess):
-            self._tell.start()
 
     def close(self) -> None:
         """End the threads and let go of the galleries."""

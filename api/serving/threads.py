@@ -34,6 +34,10 @@ class Threads:
         """Call what locates a photo, or takes as long."""
         return await asyncio.get_running_loop().run_in_executor(self._locate, function, *args)
 
+    def in_locator_soon(self, function: Callable[[], Answer]) -> "Future[Answer]":
+        """The same for what nobody waits for; what is located comes after it."""
+        return self._locate.submit(function)
+
     async def in_files(self, function: Callable[..., Answer], *args: Any) -> Answer:
         """Call what reads or writes a file."""
         return await asyncio.get_running_loop().run_in_executor(self._files, function, *args)

@@ -128,6 +128,7 @@ def test_a_service_locates_in_a_process_of_its_own_and_ends_it(tmp_path: Path) -
     service = Service(settings_at(tmp_path), {"color": model.encoder, model.fingerprint.name: model.encoder})  # type: ignore[union-attr]
     try:
         assert isinstance(service._tell, LocateProcess)
+        service._locate.submit(lambda: None).result()  # it has started: nobody had to ask for that
         pid = service._tell.pid
         assert pid is not None
         told = service.gallery("trips").locate(

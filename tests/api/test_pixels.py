@@ -41,6 +41,25 @@ def test_of_several_statements_the_largest_counts() -> None:
     assert stated_pixels(photo("JPEG", 10, 10)[:2] + frame[start:]) == 9_000
 
 
+@pytest.mark.parametrize("filler", [b"", b"\xff" * 64])
+def test_a_header_of_endless_segments_states_nothing(filler: bytes) -> None:
+    jpeg, segment = photo("JPEG", 100, 90), filler + b"\xff\xe1\0\x02"
+    assert stated_pixels(jpeg[:2] + segment * 1_000 + jpeg[2:]) == 9_000
+    assert stated_pixels(jpeg[:2] + segment * 2_100 + jpeg[2:]) is None
+
+
+def test_a_png_of_endless_chunks_states_nothing() -> None:
+    png, chunk = photo("PNG", 100, 90), bytes(4) + b"tEXt" + bytes(4)
+    assert stated_pixels(png[:33] + chunk * 2_000 + png[33:]) == 9_000
+    assert stated_pixels(png[:33] + chunk * 2_100 + png[33:]) is None
+
+
+def test_only_so_many_bytes_between_segments_are_looked_at() -> None:
+    jpeg, segment = photo("JPEG", 100, 90), bytes(1_000) + b"\xff\xe1\0\x02"
+    assert stated_pixels(jpeg[:2] + segment * 60 + jpeg[2:]) == 9_000
+    assert stated_pixels(jpeg[:2] + segment * 70 + jpeg[2:]) is None
+
+
 def test_a_file_that_states_nothing_counts_as_the_largest() -> None:
     bill = Bill("key a", PixelBudget(0), largest=1_000)
     token = BILL.set(bill)

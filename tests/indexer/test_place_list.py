@@ -10,7 +10,8 @@ from placeprint.encoders.errors import (
     UnknownColumns,
     UnreadableSource,
 )
-from placeprint.indexer.place_list import listed, place_id, place_key, read_place_list, rounded
+from placeprint.indexer.place_list import listed, place_id, place_key, rounded
+from placeprint.indexer.place_list_file import read_place_list
 
 
 def test_a_place_has_one_name() -> None:

@@ -40,7 +40,8 @@ from placeprint.indexer.gallery import Gallery
 from placeprint.indexer.place_card import PLACES, NotOfPlaces, read_card
 from placeprint.indexer.place_embedder import PlaceEmbedder, PlaceUnknown, embedded_in
 from placeprint.indexer.place_grid import grid_places
-from placeprint.indexer.place_list import listed, place_id, read_place_list
+from placeprint.indexer.place_list import listed, place_id
+from placeprint.indexer.place_list_file import read_place_list
 from placeprint.indexer.place_opening import is_redrawn, open_embedder, open_or_make
 from placeprint.indexer.places import build_places
 from placeprint.indexer.places_like import direction, likest
