@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from .links import link
 from .serving.problems import SCHEMA
 
 
@@ -23,6 +24,7 @@ def described(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = SCHEMA
         for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of problems
             schemas.pop(unused, None)
+        link(document)
         app.openapi_schema = document
     return app.openapi_schema
 

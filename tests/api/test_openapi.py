@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,14 @@ def test_every_field_and_parameter_is_described_or_speaks_for_itself() -> None:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    home = make_gallery(tmp_path_factory.mktemp("fuzzed"))
+    with serving(tmp_path_factory.mktemp("fuzzed")) as app:
+        yield app
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Any]:
+    """The application over a gallery of its own."""
+    home = make_gallery(folder)
     given = settings_at(home, precision="exact", deadline_s=60.0)
     service = open_service(given)
     app = create_app(given, service)
@@ -107,3 +116,84 @@ def test_an_operation_answers_as_it_is_documented(app: Any, verb: str, path: str
 @pytest.mark.parametrize(("verb", "path"), operations())
 def test_an_operation_answers_as_it_is_documented_a_thousand_times(app: Any, verb: str, path: str) -> None:
     fuzz(app, verb, path, 500)
+
+
+# --- one after the other -----------------------------------------------------------------------------
+
+
+def linked() -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Of each link: where it is, where it leads, its parameters, and the schema of the answer it reads."""
+    document = json.loads(COMMITTED.read_text())
+    found = []
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            for answer in operation["responses"].values():
+                schema = next(iter(answer.get("content", {}).values()), {}).get("schema", {})
+                for link in answer.get("links", {}).values():
+                    found.append((f"{verb} {path}", link["operationId"], link["parameters"], schema))
+    return found
+
+
+def leads_to(schema: dict[str, Any], pointer: str) -> dict[str, Any]:
+    """The schema of a part of what a schema describes."""
+    components = json.loads(COMMITTED.read_text())["components"]["schemas"]
+    for part in pointer.split("/")[1:]:
+        schema = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        schema = schema["items"] if part.isdigit() else schema["properties"][part]
+    return schema
+
+
+def test_links_read_what_answers_have_and_lead_where_it_is_asked() -> None:
+    document = json.loads(COMMITTED.read_text())
+    paths = {one["operationId"]: path for path, verbs in document["paths"].items() for one in verbs.values()}
+    for where, operation, parameters, schema in linked():
+        assert set(re.findall(r"{(\w+)}", paths[operation])) == set(parameters), (where, operation)
+        for name, words in parameters.items():
+            if words.startswith("$response.body#"):
+                found = leads_to(schema, words.partition("#")[2])
+                assert "string" in [one["type"] for one in found.get("anyOf", [found])], (where, words)
+            else:
+                assert words == f"$request.path.{name}" and f"{{{name}}}" in where
+    reached = {paths[operation] for _, operation, _, _ in linked()}
+    assert {path for path in paths.values() if "{" in path} - reached == {
+        "/v1/galleries/{gallery}/facets/{key}",
+        "/v1/galleries/{gallery}/tiles/{z}/{x}/{y}.mvt",
+    }
+
+
+def ask_in_sequence(app: Any, n_sequences: int) -> Counter[tuple[str, int]]:
+    """Ask operations one after the other, as links lead, and count their answers."""
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
+    answers = Counter[tuple[str, int]]()
+
+    class Sequence(schema.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": {"Host": "127.0.0.1"}}
+
+        def validate_response(self, response: Any, case: Any, **words: Any) -> None:
+            answers[case.operation.label, response.status_code] += 1
+            case.validate_response(response, checks=CHECKS)
+
+    Sequence.run(
+        settings=settings(
+            max_examples=n_sequences, stateful_step_count=8, deadline=None, derandomize=True, database=None,
+            phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        )
+    )  # fmt: skip
+    return answers
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operations_keep_their_word_one_after_the_other(tmp_path: Path) -> None:
+    with serving(tmp_path) as app:
+        answers = ask_in_sequence(app, 2 * N_EXAMPLES)
+    assert answers.total() >= 4 * N_EXAMPLES
+    led = {operation for operation, status in answers if "{id}" in operation and status < 300}
+    assert led, "no link has led to a photo or a job"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_operations_keep_their_word_one_after_the_other_a_thousand_times(tmp_path: Path) -> None:
+    with serving(tmp_path) as app:
+        assert ask_in_sequence(app, 1000).total() >= 4000

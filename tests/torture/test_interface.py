@@ -36,7 +36,7 @@ def test_r18_every_operation_keeps_its_word(record: Record, copy: Copy) -> None:
     record.figure("of these that did not keep their word", ran.failed)
     record.figure("examples of an operation", 2 * n)
     record.figure("time", ran.seconds, "s")
-    record.note("without the stateful phase: the interface declares no links between operations")
+    record.note("also one after the other, as the document's links lead")
     ran.require_passed()
     plant_all(record, copy)
 
