@@ -1,13 +1,17 @@
 """The verbs that fill a gallery and keep it: index, galleries, delete, optimize, rebuild."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .exits import FAILED, PARTLY_FAILED
 from .options import AsJson, EncoderName, GalleryName, WeightsFile, load_encoder_for
+
+if TYPE_CHECKING:
+    from ..indexer.gallery import Gallery
 
 
 def index(
@@ -61,9 +65,7 @@ def index(
       placeprint index /data --gallery trips --executor ray --ray-address auto
       placeprint index /data --gallery trips-3 --shard 3/8 --no-calibrate
     """
-    from ..encoders.errors import NothingToLocateWith
     from ..indexer import ingest
-    from ..indexer.locator import Locator
     from ..indexer.settings import Settings
     from ..indexer.sources import list_source
     from . import console
@@ -108,16 +110,25 @@ def index(
                     "To go on, type the same command again"
                 ) from None
         if calibrate:
-            with console.counting_progress("calibrating", as_json=as_json, is_answer=True) as counting:
-                try:
-                    stage = console.telling("calibrating", as_json=as_json, is_answer=True)
-                    Locator(opened, progress=counting, stage=stage)
-                except NothingToLocateWith:
-                    pass  # a gallery for searching only
+            _calibrate(opened, as_json=as_json)
         failures = ingest.failures_file(opened)
         console.show_report(report, gallery, len(opened), failures, as_json=as_json)
     if report.is_partly_failed:
         raise typer.Exit(PARTLY_FAILED)
+
+
+def _calibrate(gallery: "Gallery", *, as_json: bool) -> None:
+    """Fit the geolocation to a gallery; one without places is for searching only."""
+    from ..encoders.errors import NothingToLocateWith
+    from ..indexer.locator import Locator
+    from . import console
+
+    with (
+        console.counting_progress("calibrating", as_json=as_json, is_answer=True) as counting,
+        suppress(NothingToLocateWith),
+    ):
+        stage = console.telling("calibrating", as_json=as_json, is_answer=True)
+        Locator(gallery, progress=counting, stage=stage)
 
 
 def _share(text: str) -> tuple[int, int]:
