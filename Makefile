@@ -13,13 +13,14 @@ PORT ?=
 install: $(INSTALLED)
 
 # uv installs in seconds what pip installs in minutes; where it is missing, it is put into the
-# environment itself. Hashes are checked against constraints.txt.
+# environment itself. Hashes are checked against constraints.txt. Bytecode is compiled at once, for half a
+# minute: a process that may not write it compiles torch anew at every start, which takes seconds.
 $(INSTALLED): pyproject.toml constraints.txt
 	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || \
 		{ python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet uv; }
 	@UV=$$(command -v uv || echo $(VENV)/bin/uv); \
 	test -x $(PYTHON) || $$UV venv --quiet $(VENV); \
-	$$UV pip install --quiet --python $(PYTHON) --require-hashes -r constraints.txt && \
+	$$UV pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r constraints.txt && \
 	$$UV pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $@
 

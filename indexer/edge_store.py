@@ -42,6 +42,7 @@ class EdgeStore:
     def __init__(self, folder: Path, kinds: Kinds | None = None, *, storage: Storage = AUTOMATIC) -> None:
         self.words: Words = _EdgeWords()
         self.oversampling = storage.oversampling
+        self._is_frugal = storage.vectors == "disk"
         try:
             config = None if kinds is None else _edge_config(kinds, storage)
             if config is None or folder.exists():
@@ -155,14 +156,23 @@ class EdgeStore:
 
         Texts and times are read from mapped files: of 1.2 kB that a photo takes of the memory, vectors of
         512 bytes among them, that leaves 0.9, at the same speed. Circles would take 1.5 times as long so.
+        Where the originals lie on disk, whose operator is short of memory, everything is read so, and nothing
+        before it is needed. An index that is there is made anew if it was kept otherwise.
         """
         params, memory = _INDEXES[kind]
+        if self._is_frugal:
+            memory = edge.Memory.Cold
         # Links in the graph for each field's values made building longer, and no search better (ACORN).
         schema = params(enable_hnsw=False, memory=memory)
         self._shard.update(edge.UpdateOperation.create_field_index(key, schema))
 
     def optimize(self) -> None:
-        """Build the search index. The whole process stands still meanwhile: call it in a child."""
+        """Build the search index, and what is to be kept otherwise than it is.
+
+        The whole process stands still meanwhile: call it in a child.
+        """
+        for key, index in self._shard.info().payload_schema.items():
+            self.create_index(key, str(index.data_type).rpartition(".")[2].lower())
         self._shard.optimize()
 
     def flush(self) -> None:
