@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from .errors import InvalidOption, UnknownEncoder, WeightsUnavailable
 from .fingerprint import Fingerprint
 from .location_files import read_card, read_tensors, write_encoder
-from .location_networks import location_network
+from .location_networks import Identity, location_network
 from .location_presets import PRESETS
 from .positional import positional_encoding
 from .sphere import as_lonlat
 
 CACHE_ENTRIES = 1 << 20
 """Numbers that a block of rows may take in `encode`, so that its features stay in the CPU's cache."""
+NETWORK_ROWS = 256
+"""Rows that a network gets at a time on a CPU: memory for the layers of more is got anew for every block."""
 
 
 class LocationEmbedder(Protocol):
@@ -139,12 +141,15 @@ class LocationEncoder(nn.Module):
         if batch_size < 1:
             raise InvalidOption(f"batch_size={batch_size}: must be at least 1")
         rows = places.reshape(-1, 2)
-        step = min(batch_size, self._rows_at_a_time())
+        step, part = (min(batch_size, most) for most in self._rows_at_a_time())
         embeddings = torch.empty(len(rows), self.dimension)
         with evaluating(self), torch.inference_mode():
             for start in range(0, len(rows), step):
-                block = self(torch.from_numpy(rows[start : start + step])).float()
-                embeddings[start : start + step] = block  # torch's copy is the fast one if transposed
+                features = self.positional(torch.from_numpy(rows[start : start + step]))
+                for at in range(0, len(features), part):
+                    block = self.network(features[at : at + part]).float()
+                    # Torch's copy is the fast one if transposed.
+                    embeddings[start + at : start + at + len(block)] = block
         found: NDArray[np.float32] = embeddings.numpy()
         return found.reshape(*places.shape[:-1], self.dimension)
 
@@ -198,11 +203,12 @@ class LocationEncoder(nn.Module):
             raise WeightsUnavailable(f"{path}: its tensors do not fit its description: {error}") from None
         return encoder.eval()
 
-    def _rows_at_a_time(self) -> int:
-        """Rows of features that fit a CPU's cache; a GPU takes whole batches."""
+    def _rows_at_a_time(self) -> tuple[int, int]:
+        """Rows of features that fit a CPU's cache, and of a network's layers; a GPU takes whole batches."""
         if self.positional.device.type != "cpu":
-            return 1 << 30
-        return max(64, CACHE_ENTRIES // max(self.positional.dimension, self.dimension))
+            return 1 << 30, 1 << 30
+        rows = max(64, CACHE_ENTRIES // max(self.positional.dimension, self.dimension))
+        return rows, rows if isinstance(self.network, Identity) else NETWORK_ROWS
 
 
 @contextmanager

@@ -84,6 +84,14 @@ def test_large_batches_are_cut_to_fit_the_cache():
     assert seen == [location.CACHE_ENTRIES // 400] * 2 + [6000 - 2 * (location.CACHE_ENTRIES // 400)]
 
 
+def test_a_network_gets_few_rows_at_a_time():
+    encoder = LocationEncoder("sh", "linear", dimension=8)
+    seen = []
+    encoder.network.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    encoder.encode(np.zeros((600, 2)))
+    assert seen == [location.NETWORK_ROWS] * 2 + [600 - 2 * location.NETWORK_ROWS]
+
+
 def test_no_places_give_no_embeddings(encoder):
     assert encoder.encode(np.empty((0, 2))).shape == (0, 9)
 
