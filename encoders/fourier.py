@@ -75,7 +75,9 @@ class EqualEarthFourier(PositionalEncoding):
 
     def features(self, lonlat: Tensor) -> Tensor:
         """Degrees (..., 2), float64 -> (..., 2 F per sigma)."""
-        phase = equal_earth(lonlat) @ (2.0 * torch.pi * self.frequencies.double().T)
+        turns = equal_earth(lonlat) @ self.frequencies.double().T
+        # Whole turns, of which there are hundreds, are taken off in float64; the rest fits float32.
+        phase = (2.0 * torch.pi * (turns - turns.round())).to(torch.promote_types(self.dtype, torch.float32))
         blocks = phase.reshape(*phase.shape[:-1], self._n_sigmas, self._per_sigma)  # (..., sigmas, F)
         return torch.cat([blocks.cos(), blocks.sin()], dim=-1).flatten(-2)
 

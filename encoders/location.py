@@ -29,7 +29,8 @@ from .sphere import as_lonlat
 CACHE_ENTRIES = 1 << 20
 """Numbers that a block of rows may take in `encode`, so that its features stay in the CPU's cache."""
 NETWORK_ROWS = 256
-"""Rows that a network gets at a time on a CPU: memory for the layers of more is got anew for every block."""
+"""Rows that a network gets at a time on a CPU at least: as many as its widest layer has, so that what a layer
+makes takes no more memory than its weights. For larger blocks memory is got anew every time."""
 
 
 class LocationEmbedder(Protocol):
@@ -208,7 +209,9 @@ class LocationEncoder(nn.Module):
         if self.positional.device.type != "cpu":
             return 1 << 30, 1 << 30
         rows = max(64, CACHE_ENTRIES // max(self.positional.dimension, self.dimension))
-        return rows, rows if isinstance(self.network, Identity) else NETWORK_ROWS
+        if isinstance(self.network, Identity):
+            return rows, rows
+        return rows, max(NETWORK_ROWS, *(len(weights) for weights in self.network.parameters()))
 
 
 @contextmanager

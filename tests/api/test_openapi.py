@@ -161,12 +161,21 @@ def test_links_read_what_answers_have_and_lead_where_it_is_asked() -> None:
     }
 
 
+LINKED = r"/v1/(galleries$|galleries/{gallery}/(photos|search|geolocate|h3)|jobs)"
+"""What leads to photos and jobs, and what they lead to; with all the rest few sequences would come so far."""
+
+
 def ask_in_sequence(app: Any, n_sequences: int) -> Counter[tuple[str, int]]:
     """Ask operations one after the other, as links lead, and count their answers."""
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
+    whole = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "127.0.0.1"})
+    schema = whole.include(path_regex=LINKED)
     answers = Counter[tuple[str, int]]()
 
     class Sequence(schema.as_state_machine()):  # type: ignore[misc]
+        def before_call(self, case: Any) -> None:
+            if "gallery" in (case.path_parameters or {}) and answers.total() % 4:
+                case.path_parameters["gallery"] = "trips"  # the others go where a link leads, or nowhere
+
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": {"Host": "127.0.0.1"}}
 
@@ -186,8 +195,8 @@ def ask_in_sequence(app: Any, n_sequences: int) -> Counter[tuple[str, int]]:
 @pytest.mark.filterwarnings("ignore")
 def test_operations_keep_their_word_one_after_the_other(tmp_path: Path) -> None:
     with serving(tmp_path) as app:
-        answers = ask_in_sequence(app, 2 * N_EXAMPLES)
-    assert answers.total() >= 4 * N_EXAMPLES
+        answers = ask_in_sequence(app, n := max(30, 2 * N_EXAMPLES))
+    assert answers.total() >= 2 * n
     led = {operation for operation, status in answers if "{id}" in operation and status < 300}
     assert led, "no link has led to a photo or a job"
 

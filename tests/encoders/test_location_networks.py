@@ -135,6 +135,17 @@ def test_siren_starts_within_its_bounds():
         assert 0.9 * bound < linear.bias.abs().max() <= bound
 
 
+@pytest.mark.parametrize("options", [{}, {"w0": 2.0}, {"residual": True}, {"h_siren": True}])
+def test_siren_answers_the_same_where_it_may_work_in_place(options):
+    net = Siren(5, 4, hidden=16, layers=3, **options).eval()
+    features = torch.randn(20, 5)
+    before = features.clone()
+    with torch.inference_mode():
+        found = net(features)
+    torch.testing.assert_close(found, net(features).detach(), rtol=0.0, atol=1e-6)
+    assert torch.equal(features, before)
+
+
 def test_sirens_pre_activations_have_unit_variance():
     """The reason for √6: a wide sine has variance 1/2, times width, times (6 / width) / 3 is 1."""
     net = Siren(3, 10, hidden=1024, layers=4, w0_first=300.0)
