@@ -256,6 +256,8 @@ def _checked_ring(ring: Any) -> _Floats:
         lonlat = np.array(ring, dtype=np.float64)[:, :2]  # a third number would be an altitude
     except (TypeError, ValueError, IndexError) as error:
         raise InvalidCoordinate(f"a polygon's ring must be a list of [lon, lat]: {error}") from error
+    if lonlat.ndim != 2:
+        raise InvalidCoordinate("a polygon's ring must be a list of [lon, lat]; this one holds lists of them")
     as_lonlat(lonlat)
     if len(lonlat) < 3:
         raise InvalidCoordinate(f"a polygon's ring needs 3 positions and the first again; got {len(lonlat)}")

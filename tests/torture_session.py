@@ -16,7 +16,7 @@ def begin() -> None:
 
 
 def left_over() -> list[psutil.Process]:
-    """Processes of this run that still live, but for this one and those that wait for it.
+    """Processes of this run that still live, but for this one, those that wait for it, and its helper.
 
     A decoder has no environment but a few words; it is known by its name, its age, and that nobody
     waits for it any more.
@@ -27,6 +27,8 @@ def left_over() -> list[psutil.Process]:
         try:
             if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
                 continue
+            if process.ppid() == os.getpid() and "resource_tracker" in " ".join(process.cmdline()):
+                continue  # multiprocessing's, which ends with this process
             is_marked = process.environ().get(MARK) == os.environ.get(MARK)
             is_decoder = (
                 "placeprint.encoders.decode_worker" in process.cmdline()

@@ -50,6 +50,11 @@ REFUSED = [
     ("no rings", {"type": "Polygon", "coordinates": []}, "list of rings"),
     ("null coordinates", {"type": "Polygon", "coordinates": None}, "list of rings"),
     ("rings of words", {"type": "Polygon", "coordinates": [["a"]]}, "list of"),
+    (
+        "rings of rings",
+        {"type": "Polygon", "coordinates": [[[[0, 0], [9, 0]], [[9, 9], [0, 9]], [[0, 5], [0, 1]]]]},
+        "holds lists of them",
+    ),
     ("two positions", {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "3 positions"),
     ("zero area", {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 0]]]}, "no polygon with an area"),
     (

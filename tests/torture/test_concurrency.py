@@ -10,6 +10,7 @@ import multiprocessing
 import random
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,12 @@ class Lazy:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         real: Any = EdgeStore.upsert
 
+        def write(store: EdgeStore, *words: Any) -> None:
+            with suppress(Exception):  # the engine's own, where the gallery was closed meanwhile
+                real(store, *words)
+
         def later(store: EdgeStore, *words: Any) -> None:
-            timer = threading.Timer(0.3, lambda: real(store, *words))
+            timer = threading.Timer(0.3, write, (store, *words))
             timer.daemon = True
             timer.start()
 
