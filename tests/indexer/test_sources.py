@@ -85,6 +85,19 @@ def test_a_folder_is_searched_through_and_through(folder: Path) -> None:
     assert sorted(names) == ["DEEP.JPG", "blue.png", "green.png", "red.png"]
 
 
+def test_a_link_to_itself_is_named_and_folders_that_are_linked_are_not_looked_into(tmp_path: Path) -> None:
+    for name in ("b/1.jpg", "b-1.jpg", "c.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"")
+    (tmp_path / "in" / "a.jpg").symlink_to("a.jpg")
+    (tmp_path / "in" / "linked").symlink_to("b")
+    (tmp_path / "in" / "d.jpg").symlink_to("c.jpg")
+    items = list(list_source(tmp_path / "in"))
+    names = [Path(item.key).relative_to(tmp_path / "in").as_posix() for item in items]
+    assert names == ["a.jpg", "b-1.jpg", "b/1.jpg", "c.jpg", "d.jpg"]
+    assert [item.problem is None for item in items] == [False, True, True, True, True]
+
+
 def test_an_archive_is_read_in_place(folder: Path) -> None:
     path = folder / "shard.tar"
     with tarfile.open(path, "w") as archive:
