@@ -118,8 +118,8 @@ def test_r05_going_on_costs_nothing(record: Record, tmp_path: Path) -> None:
 
 
 def test_r29_memory_does_not_grow(record: Record, tmp_path: Path) -> None:
-    # With fewer, not all buffers are filled: what is read ahead, and SQLite's pages.
-    few, many = scaled(2_000, 5_000, 10_000), scaled(12_000, 30_000, 1_000_000)
+    # Of fewer, buffers are not full yet: what is read ahead, and SQLite's pages.
+    few, many = scaled(5_000, 5_000, 10_000), scaled(30_000, 30_000, 1_000_000)
     write_photos(tmp_path / "few", few)
     write_photos(tmp_path / "many", many)
     small = indexing(tmp_path / "home-few", photos=tmp_path / "few")
