@@ -84,12 +84,13 @@ def test_large_batches_are_cut_to_fit_the_cache():
     assert seen == [location.CACHE_ENTRIES // 400] * 2 + [6000 - 2 * (location.CACHE_ENTRIES // 400)]
 
 
-def test_a_network_gets_few_rows_at_a_time():
-    encoder = LocationEncoder("sh", "linear", dimension=8)
+@pytest.mark.parametrize(("dimension", "rows"), [(8, location.NETWORK_ROWS), (400, 400)])
+def test_a_network_gets_as_many_rows_at_a_time_as_its_widest_layer_has(dimension, rows):
+    encoder = LocationEncoder("sh", "linear", dimension=dimension)
     seen = []
     encoder.network.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
-    encoder.encode(np.zeros((600, 2)))
-    assert seen == [location.NETWORK_ROWS] * 2 + [600 - 2 * location.NETWORK_ROWS]
+    encoder.encode(np.zeros((2 * rows + 5, 2)))
+    assert seen == [rows, rows, 5]
 
 
 def test_no_places_give_no_embeddings(encoder):

@@ -336,7 +336,7 @@ def test_r02_the_store_is_killed(record: Record, tmp_path: Path) -> None:
             record.figure(f"points {kind}", n)
         for fault in ("a point of each upsert is dropped", "deletions do not reach the store"):
             n_found, _, _ = storing_killed(Stored(tmp_path / fault[:8], fault), process, n_controls)
-            record.caught(fault, n_found, n_controls)
+            record.caught(fault, n_found, n_controls + 1)  # one of them is let be
     record.note("over the store in a folder; the form with a server to kill needs one (-m server)")
     assert n_caught == 0 and n_raw == 0 and max(stored.opened_s) <= 30.0, total
 
