@@ -211,7 +211,7 @@ class LocationEncoder(nn.Module):
         rows = max(64, CACHE_ENTRIES // max(self.positional.dimension, self.dimension))
         if isinstance(self.network, Identity):
             return rows, rows
-        return rows, max(NETWORK_ROWS, *(len(weights) for weights in self.network.parameters()))
+        return rows, max([NETWORK_ROWS, *(len(weights) for weights in self.network.parameters())])
 
 
 @contextmanager

@@ -146,6 +146,8 @@ class LocateProcess:
             timer.cancel()
         if not is_ready:
             self._end()
+            if not self._is_closed:  # said at once: a service starts it where nobody waits for it
+                log.error("the process that locates does not start; what it printed stands above")
             raise NotReady("the process that locates does not start; the service's log says more")
 
     def _end(self) -> None:

@@ -101,10 +101,13 @@ def test_one_that_takes_too_long_is_ended() -> None:
         slow.close()
 
 
-def test_one_that_does_not_start_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_start_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(locate_process, "MODULE", "placeprint.no_such_module")
     with pytest.raises(NotReady, match="does not start"):
         LocateProcess()(teller(), asked(*TOKYO))
+    assert "does not start" in caplog.text  # also where nobody waits for it
 
 
 def test_nothing_is_started_after_the_end(process: LocateProcess) -> None:
